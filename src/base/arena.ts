@@ -1,0 +1,43 @@
+/**
+ * One block of memory that every packet and every stream byte lives in.
+ *
+ * The protocol rooms pass `(offset, length)` into the arena instead of slices, so the hot path allocates
+ * nothing, and the two rooms that make system calls can turn an offset into an address with one addition
+ * (DESIGN: "raw addresses are computed only in linux/ and crypto/").
+ */
+export class Arena {
+  readonly buffer: ArrayBuffer;
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly view: DataView;
+  readonly size: number;
+  private reserved = 0;
+
+  /** @param sizeBytes a multiple of 8; untouched pages cost no memory. */
+  constructor(sizeBytes: number) {
+    if (sizeBytes <= 0 || sizeBytes % 8 !== 0 || sizeBytes > 0x7fffffff) {
+      throw new RangeError(`sizeBytes must be a positive multiple of 8 below 2 GiB, got ${sizeBytes}`);
+    }
+    this.buffer = new ArrayBuffer(sizeBytes);
+    this.u8 = new Uint8Array(this.buffer);
+    this.u16 = new Uint16Array(this.buffer);
+    this.u32 = new Uint32Array(this.buffer);
+    this.view = new DataView(this.buffer);
+    this.size = sizeBytes;
+  }
+
+  /** Takes `bytes` for good (packet buffers, tables). Returns an offset that is a multiple of 64. */
+  reserve(bytes: number): number {
+    const offset = this.reserved;
+    const end = offset + ((bytes + 63) & ~63);
+    if (end > this.size) throw new RangeError(`arena of ${this.size} bytes has no room for ${bytes} more`);
+    this.reserved = end;
+    return offset;
+  }
+
+  /** Bytes not yet reserved. */
+  get available(): number {
+    return this.size - this.reserved;
+  }
+}

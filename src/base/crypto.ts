@@ -1,0 +1,44 @@
+/**
+ * What WireGuard asks of a crypto library. `crypto/` implements it twice (fast and plain); `wireguard/` is
+ * given one of them and never knows which.
+ */
+
+/** One direction's ChaCha20-Poly1305 key (RFC 8439), working in place on the packet arena. */
+export interface AeadKey {
+  /**
+   * Encrypts arena bytes [offset, offset + length) in place and writes the 16-byte tag right after them.
+   * The nonce is 32 zero bits and `counter` as 64 bits little endian; no associated data.
+   * @param counter below 2^53
+   */
+  seal(offset: number, length: number, counter: number): void;
+  /**
+   * Decrypts [offset, offset + length) in place when the tag after it is right; otherwise returns false and
+   * what the bytes then hold is undefined. `length` does not count the tag.
+   */
+  open(offset: number, length: number, counter: number): boolean;
+  /** Wipes the key; any later call throws. */
+  destroy(): void;
+}
+
+/** Curve25519, BLAKE2s and the AEADs of the handshake. Byte arrays are the caller's; results are new. */
+export interface CryptoSuite {
+  /** Which implementation: shown by `czctl status --verbose`. */
+  readonly name: string;
+  /** @param key 32 bytes; copied */
+  createAeadKey(key: Uint8Array): AeadKey;
+  /** RFC 8439 AEAD for handshake fields: ciphertext with the 16-byte tag. `nonce` has 12 bytes. */
+  aeadSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, associated: Uint8Array): Uint8Array;
+  /** The plaintext, or null when the tag is wrong. */
+  aeadOpen(key: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array, associated: Uint8Array): Uint8Array | null;
+  /** XChaCha20-Poly1305 with a 24-byte nonce: cookies. */
+  xaeadSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, associated: Uint8Array): Uint8Array;
+  xaeadOpen(key: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array, associated: Uint8Array): Uint8Array | null;
+  /** RFC 7748 X25519, or null when the result is all zero (a low-order point). */
+  x25519(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null;
+  /** The public key of a private key. */
+  x25519PublicKey(privateKey: Uint8Array): Uint8Array;
+  /** RFC 7693 BLAKE2s over the concatenated parts. `key` for the keyed mode, `bytes` 1..32 (default 32). */
+  blake2s(parts: readonly Uint8Array[], options?: { key?: Uint8Array; bytes?: number }): Uint8Array;
+  /** HMAC-BLAKE2s (the paper's HMAC, not the keyed mode). */
+  hmac(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array;
+}

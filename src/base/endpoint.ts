@@ -1,0 +1,45 @@
+/**
+ * A UDP endpoint as 20 bytes in a buffer, so that the packet path compares and copies endpoints without
+ * making objects: family (4 or 6), 0, port (big endian), address (16 bytes; IPv4 in the first four, rest 0).
+ */
+import { Address, type AddressFamily } from "./address.js";
+
+export const ENDPOINT_BYTES = 20;
+
+export interface Endpoint {
+  readonly address: Address;
+  readonly port: number;
+}
+
+export function writeEndpoint(bytes: Uint8Array, offset: number, endpoint: Endpoint): void {
+  bytes.fill(0, offset, offset + ENDPOINT_BYTES);
+  bytes[offset] = endpoint.address.family;
+  bytes[offset + 2] = endpoint.port >>> 8;
+  bytes[offset + 3] = endpoint.port;
+  endpoint.address.write(bytes, offset + 4);
+}
+
+export function readEndpoint(bytes: Uint8Array, offset: number): Endpoint {
+  const family: AddressFamily = bytes[offset] === 6 ? 6 : 4;
+  const port = ((bytes[offset + 2] as number) << 8) | (bytes[offset + 3] as number);
+  return { address: Address.read(bytes, offset + 4, family), port };
+}
+
+export function sameEndpoint(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number): boolean {
+  for (let i = 0; i < ENDPOINT_BYTES; i++) if (a[aOffset + i] !== b[bOffset + i]) return false;
+  return true;
+}
+
+/** `HOST:PORT` with an address for host, `[v6]:PORT` for IPv6; null when `text` is not that. */
+export function parseEndpoint(text: string): Endpoint | null {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  if (match === null) return null;
+  const address = Address.parse((match[1] ?? match[2]) as string);
+  const port = Number(match[3]);
+  return address === null || port < 1 || port > 65535 ? null : { address, port };
+}
+
+export function formatEndpoint(endpoint: Endpoint): string {
+  const { address, port } = endpoint;
+  return address.family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+}

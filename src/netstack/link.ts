@@ -1,0 +1,72 @@
+/**
+ * The seams of the stack: where its packets go (`Link`), and who decides what it answers (`StackHandler`).
+ * `dataplane/` implements both: a TUN device is a link, and so is each WireGuard peer.
+ */
+import type { Address } from "../base/index.js";
+import type { TcpConnection } from "./tcp/connection.js";
+
+/** What a link wants in the checksum field of a TCP or UDP packet. */
+export type ChecksumMode =
+  /** The right checksum: a standard peer will verify it. */
+  | "full"
+  /** The pseudo-header sum only; the kernel completes it (virtio-net NEEDS_CSUM). */
+  | "partial";
+
+/** A point-to-point attachment of the stack that carries whole IP packets. */
+export interface Link {
+  /** Largest IP packet in bytes. May change; connections look at each segment. */
+  readonly mtu: number;
+  /** Largest TCP super-segment (IP packet bytes) that `commit` may be given with a `gsoSize`; 0 for none. */
+  readonly maxGsoBytes: number;
+  readonly checksum: ChecksumMode;
+  /** A wide-area path: congestion control and pacing apply. False for the TUN device, which loses nothing. */
+  readonly congested: boolean;
+  /**
+   * Arena offset where a packet of up to `bytes` bytes may be built, or -1 when the link takes none now.
+   * After a -1 the link calls `stack.linkWritable(link)` once it does again. Each successful `reserve` is
+   * followed by one `commit` before the next `reserve`.
+   */
+  reserve(bytes: number): number;
+  /**
+   * Sends the `bytes` bytes built at the reserved offset. The bytes are the link's from here on.
+   * @param gsoSize payload bytes per segment when this is a TCP super-segment, else 0
+   * @param headerBytes IP and transport header length (for `gsoSize` and "partial" checksums)
+   */
+  commit(bytes: number, gsoSize: number, headerBytes: number): void;
+}
+
+/** Why something cannot be reached: chooses the ICMP code, or RST. */
+export type Unreachable = "network" | "host" | "port" | "prohibited";
+
+/** Decides for the stack. Called from within `process` and `poll`; must not call those. */
+export interface StackHandler {
+  /**
+   * A SYN for an address that nothing listens on. The connection stays silent until, now or later, one of
+   * `accept`, `refuse` (RST) or `unreachable` (ICMP) is called on it; repeated SYNs are absorbed meanwhile.
+   */
+  onTcpSyn(connection: TcpConnection): void;
+  /**
+   * A UDP datagram, whole (reassembled). The payload is arena bytes [offset, offset + length), valid until
+   * the call returns. Answer with `stack.sendUdp`, or `stack.sendUdpUnreachable`.
+   */
+  onUdp(
+    link: Link,
+    source: Address,
+    sourcePort: number,
+    destination: Address,
+    destinationPort: number,
+    offset: number,
+    length: number,
+  ): void;
+  /** An ICMP error about a UDP datagram that this stack sent from `local` to `remote`. */
+  onUdpUnreachable(
+    link: Link,
+    local: Address,
+    localPort: number,
+    remote: Address,
+    remotePort: number,
+    why: Unreachable,
+  ): void;
+  /** Whether an ICMP echo request to `destination` is answered ("reply"), or how it is refused. */
+  onEcho(link: Link, source: Address, destination: Address): "reply" | Unreachable | "ignore";
+}
