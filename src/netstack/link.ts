@@ -4,6 +4,7 @@
  */
 import type { Address } from "../base/index.js";
 import type { TcpConnection } from "./tcp/connection.js";
+import type { UdpFlow } from "./udp.js";
 
 /** What a link wants in the checksum field of a TCP or UDP packet. */
 export type ChecksumMode =
@@ -46,27 +47,33 @@ export interface StackHandler {
    */
   onTcpSyn(connection: TcpConnection): void;
   /**
-   * A UDP datagram, whole (reassembled). The payload is arena bytes [offset, offset + length), valid until
-   * the call returns. Answer with `stack.sendUdp`, or `stack.sendUdpUnreachable`.
+   * The first datagram of a flow that the stack does not know. Set `flow.receiver` to take it (it is then
+   * given that datagram at once), or call `flow.refuse(why)`; neither drops it silently.
    */
-  onUdp(
-    link: Link,
-    source: Address,
-    sourcePort: number,
-    destination: Address,
-    destinationPort: number,
-    offset: number,
-    length: number,
-  ): void;
-  /** An ICMP error about a UDP datagram that this stack sent from `local` to `remote`. */
-  onUdpUnreachable(
-    link: Link,
-    local: Address,
-    localPort: number,
-    remote: Address,
-    remotePort: number,
-    why: Unreachable,
-  ): void;
+  onUdpFlow(flow: UdpFlow): void;
   /** Whether an ICMP echo request to `destination` is answered ("reply"), or how it is refused. */
   onEcho(link: Link, source: Address, destination: Address): "reply" | Unreachable | "ignore";
 }
+
+/** The user of one UDP flow (`UdpFlow.receiver`). */
+export interface UdpReceiver {
+  /** One datagram's payload: arena bytes [offset, offset + length), valid until the call returns. */
+  onUdpData(offset: number, length: number): void;
+  /** An ICMP error came back for a datagram that this flow sent. */
+  onUdpUnreachable(why: Unreachable): void;
+  /** No datagram for the stack's `udpIdleMs`, or the link went away: the flow is closed. */
+  onUdpClosed(): void;
+}
+
+/** The user of one TCP connection (`TcpConnection.user`); stream bytes go through the rings instead. */
+export interface TcpUser {
+  /** The handshake is complete. */
+  onTcpConnected(): void;
+  /**
+   * The connection is gone and will not be used again; called exactly once. "refused", "unreachable",
+   * "prohibited" and "timeout" end an attempt to connect or an established connection alike.
+   */
+  onTcpClosed(why: TcpCloseReason): void;
+}
+
+export type TcpCloseReason = "closed" | "reset" | "refused" | "unreachable" | "prohibited" | "timeout";
