@@ -1,0 +1,28 @@
+/**
+ * The Space Agent's control API: HTTP inside the tunnel, on the agent's inner address. The agent knows the
+ * device by its WireGuard key; there is no other login.
+ *
+ * `GET /v1/catalog` answers 200 with newline-delimited JSON that never ends: one `snapshot`, then changes as
+ * they happen, and a `ping` after 15 s of silence (so both ends notice a dead stream). Only services that
+ * this device may reach are ever sent.
+ */
+import type { Service } from "../catalog/index.js";
+
+/** TCP port of the control API on the agent's inner addresses. */
+export const CONTROL_PORT = 4646;
+export const CATALOG_PATH = "/v1/catalog";
+export const CATALOG_PING_MS = 15_000;
+
+export type CatalogEvent =
+  | {
+      type: "snapshot";
+      /** Cluster domain: `cluster.local`. */
+      zone: string;
+      /** Teamspace name. */
+      teamspace: string;
+      agentVersion: string;
+      services: Service[];
+    }
+  | { type: "upsert"; service: Service }
+  | { type: "remove"; namespace: string; name: string }
+  | { type: "ping" };

@@ -1,0 +1,41 @@
+/**
+ * What a service is, as the agent tells it to a device and as the laptop uses it. The same shape whether it
+ * came from a YAML file or from Kubernetes.
+ */
+export type Protocol = "tcp" | "udp";
+
+export interface ServicePort {
+  /** Kubernetes port name; absent for the single unnamed port. */
+  name?: string;
+  protocol: Protocol;
+  port: number;
+}
+
+export interface ServiceEndpoint {
+  address: string;
+  /** Headless: the pod's own name below the service. */
+  hostname?: string;
+  ready: boolean;
+}
+
+export interface Service {
+  namespace: string;
+  name: string;
+  kind: "cluster" | "headless" | "external";
+  /** Ports on the service's own address; for headless services the ports of its endpoints. */
+  ports: ServicePort[];
+  /**
+   * "cluster": where a device dials this service inside the tunnel, one address per family at most: the
+   * cluster address, or one that the agent made up. Empty for the other kinds.
+   */
+  targets: string[];
+  /** "headless": dialled directly by address. "cluster": for display only. */
+  endpoints: ServiceEndpoint[];
+  /** "external": the canonical name. */
+  externalName?: string;
+}
+
+/** `service.namespace`: the name of a service in logs, tables and rules. */
+export function serviceKey(service: { namespace: string; name: string }): string {
+  return `${service.name}.${service.namespace}`;
+}
