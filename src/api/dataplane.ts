@@ -137,4 +137,9 @@ export type FromDataplane =
   | { type: "denied"; peer: string; protocol: Protocol; destination: EndpointText }
   | { type: "status"; id: number; status: DataplaneStatus }
   | { type: "flows"; id: number; flows: FlowStatus[] }
-  | { type: "log"; level: "debug" | "info" | "warn" | "error"; message: string; fields?: Record<string, unknown> };
+  | {
+      type: "log";
+      level: "debug" | "info" | "warn" | "error";
+      message: string;
+      fields?: Record<string, unknown>;
+    };

@@ -1,0 +1,4 @@
+export * from "./agent.js";
+export * from "./daemon.js";
+export * from "./dataplane.js";
+export * from "./settings.js";
