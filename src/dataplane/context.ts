@@ -1,0 +1,48 @@
+/** What the parts of one data plane process share. */
+import { type Arena, type BlockPool, type Milliseconds, NEVER, Ring } from "../base/index.js";
+import type { FromDataplane } from "../api/index.js";
+import type { KernelStream } from "./kernel-stream.js";
+import type { Loop, Machine } from "./loop.js";
+
+export interface Context {
+  readonly arena: Arena;
+  readonly pool: BlockPool;
+  readonly loop: Loop;
+  readonly streams: StreamQueue;
+  /** Arena offset of one endpoint record for the call at hand. */
+  readonly scratchEndpoint: number;
+  /** Tells the control process; never blocks. */
+  readonly tell: (message: FromDataplane) => void;
+}
+
+/** First window of a stream direction; the stacks raise it towards the pool's largest block as they measure. */
+export const INITIAL_RING_BYTES: number = 256 * 1024;
+
+export function newRing(context: Context): Ring {
+  return new Ring(context.arena, context.pool, INITIAL_RING_BYTES);
+}
+
+/** Kernel streams that have something to read or write this turn. */
+export class StreamQueue implements Machine {
+  private current: KernelStream[] = [];
+  private next: KernelStream[] = [];
+
+  push(stream: KernelStream): void {
+    this.current.push(stream);
+  }
+
+  poll(_now: Milliseconds): void {}
+
+  /** A stream that stops for its budget queues itself again and is served next turn. */
+  flush(_now: Milliseconds): void {
+    const batch = this.current;
+    this.current = this.next;
+    for (let i = 0; i < batch.length; i++) (batch[i] as KernelStream).service();
+    batch.length = 0;
+    this.next = batch;
+  }
+
+  pollAt(): Milliseconds {
+    return this.current.length > 0 ? 0 : NEVER;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Joins an inbound netstack connection to a kernel socket: dials the candidates one after another while the
+ * SYN waits, and tells the truth to whoever sent it. Only the first answer counts as the Service's own:
+ * a refusal is passed on as RST, an unreachable network as ICMP.
+ */
+import { type Endpoint, type Milliseconds, writeEndpoint } from "../base/index.js";
+import {
+  ECONNREFUSED,
+  ENETUNREACH,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLOUT,
+  sockets,
+} from "../linux/index.js";
+import type { TcpCloseReason, TcpConnection, TcpUser } from "../netstack/index.js";
+import { type Context, newRing } from "./context.js";
+import { KernelStream, STREAM_EVENTS } from "./kernel-stream.js";
+import type { Source } from "./loop.js";
+
+/** Where a dial goes: a TCP endpoint, or the path of a Unix stream socket. */
+export type DialTarget = Endpoint | { readonly path: string };
+
+export interface DialOptions {
+  /** Tried in order until one connects; at least one. */
+  readonly targets: readonly DialTarget[];
+  /** Bytes sent to the socket before the connection's own. */
+  readonly preamble?: string;
+  /** The connection is over (or never came about). */
+  readonly onClosed?: () => void;
+}
+
+export class Dial implements Source, TcpUser {
+  readonly connection: TcpConnection;
+  private readonly context: Context;
+  private readonly options: DialOptions;
+  private attempt = 0;
+  private fd = -1;
+  private stream: KernelStream | null = null;
+  private lastError = 0;
+  private connectionClosed = false;
+  private settled = false;
+
+  constructor(context: Context, connection: TcpConnection, options: DialOptions) {
+    this.context = context;
+    this.connection = connection;
+    this.options = options;
+    connection.user = this;
+    this.next();
+  }
+
+  /** Ends both halves with a reset. */
+  abort(): void {
+    this.connection.abort();
+  }
+
+  onReady(events: number, _now: Milliseconds): void {
+    if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
+    const error = sockets.takeError(this.fd);
+    if (error === 0) this.connected();
+    else {
+      this.drop();
+      this.lastError = error;
+      this.next();
+    }
+  }
+
+  onTcpConnected(): void {}
+
+  /** The netstack side is gone; the rings have told the stream, if there is one. */
+  onTcpClosed(_why: TcpCloseReason): void {
+    this.connectionClosed = true;
+    if (this.stream === null && this.fd !== -1) this.drop();
+    this.settle();
+  }
+
+  private next(): void {
+    const { targets } = this.options;
+    while (this.attempt < targets.length) {
+      const result = open(this.context, targets[this.attempt++] as DialTarget);
+      if (result >= 0) {
+        this.fd = result;
+        this.context.loop.add(result, STREAM_EVENTS, this);
+        return;
+      }
+      this.lastError = -result;
+    }
+    this.giveUp();
+  }
+
+  private connected(): void {
+    const { context, connection } = this;
+    const fromDevice = newRing(context);
+    const toDevice = newRing(context);
+    this.stream = new KernelStream(context, this.fd, toDevice, fromDevice);
+    this.stream.onClosed = () => this.settle();
+    connection.attach(fromDevice, toDevice);
+    connection.accept();
+    if (this.options.preamble !== undefined) this.stream.prepend(this.options.preamble);
+  }
+
+  private giveUp(): void {
+    if (this.lastError === ECONNREFUSED) this.connection.refuse();
+    else this.connection.unreachable(this.lastError === ENETUNREACH ? "network" : "host");
+    this.onTcpClosed("closed");
+  }
+
+  private drop(): void {
+    this.context.loop.remove(this.fd);
+    sockets.close(this.fd);
+    this.fd = -1;
+  }
+
+  private settle(): void {
+    if (this.settled || !this.connectionClosed || this.stream?.closed === false) return;
+    this.settled = true;
+    this.stream?.incoming.dispose();
+    this.stream?.outgoing.dispose();
+    this.options.onClosed?.();
+  }
+}
+
+/** A connecting descriptor, or −errno. */
+function open(context: Context, target: DialTarget): number {
+  if ("path" in target) return sockets.unixConnect(target.path);
+  const { arena, scratchEndpoint } = context;
+  writeEndpoint(arena.u8, scratchEndpoint, target);
+  return sockets.tcpConnect(arena, scratchEndpoint);
+}
+

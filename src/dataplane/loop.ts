@@ -1,0 +1,99 @@
+/**
+ * The event loop of a data plane process.
+ *
+ * One turn: block in epoll until a descriptor is ready or a timer is due; let every ready source take in a
+ * bounded batch; fire due timers; then let every sink put out what the turn produced. Nothing in between
+ * yields, so a batch crosses TUN, stacks, WireGuard and sockets in one run, and what could not be finished
+ * (a source with more to read) is carried to the next turn with a timeout of zero.
+ */
+import { type Milliseconds, NEVER } from "../base/index.js";
+import { monotonicMs, Poller } from "../linux/index.js";
+
+/** Something with a descriptor. */
+export interface Source {
+  /** The descriptor has the epoll `events`. */
+  onReady(events: number, now: Milliseconds): void;
+}
+
+/** Something with timers, output, or both; asked every turn. */
+export interface Machine {
+  /** Due timers. */
+  poll(now: Milliseconds): void;
+  /** Emits what is pending. */
+  flush(now: Milliseconds): void;
+  /** When `poll` is wanted next; anything ≤ now asks for another turn at once. */
+  pollAt(): Milliseconds;
+}
+
+export class Loop {
+  readonly poller: Poller;
+  now: Milliseconds = monotonicMs();
+  private readonly sources: (Source | undefined)[] = [];
+  private readonly machines: Machine[] = [];
+  private stopped = false;
+
+  constructor(poller: Poller) {
+    this.poller = poller;
+  }
+
+  add(fd: number, events: number, source: Source): void {
+    this.poller.add(fd, events);
+    this.sources[fd] = source;
+  }
+
+  modify(fd: number, events: number): void {
+    this.poller.modify(fd, events);
+  }
+
+  /** Hands `fd`, watched already, to another source. */
+  replace(fd: number, source: Source): void {
+    this.sources[fd] = source;
+  }
+
+  /** Call before closing `fd`. */
+  remove(fd: number): void {
+    this.poller.remove(fd);
+    this.sources[fd] = undefined;
+  }
+
+  /** Machines are polled and flushed in the order in which they were added. */
+  addMachine(machine: Machine): void {
+    this.machines.push(machine);
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  /** Runs until `stop`. */
+  run(): void {
+    while (!this.stopped) this.turn();
+  }
+
+  private turn(): void {
+    const ready = this.poller.wait(this.timeoutMs());
+    const now = monotonicMs();
+    this.now = now;
+    for (let i = 0; i < ready; i++) {
+      // A source that an earlier one of this turn removed is gone; its event is stale.
+      this.sources[this.poller.fdAt(i)]?.onReady(this.poller.eventsAt(i), now);
+    }
+    const machines = this.machines;
+    for (let i = 0; i < machines.length; i++) {
+      const machine = machines[i] as Machine;
+      if (machine.pollAt() <= now) machine.poll(now);
+    }
+    for (let i = 0; i < machines.length; i++) (machines[i] as Machine).flush(now);
+  }
+
+  /** −1 blocks until a descriptor is ready. */
+  private timeoutMs(): number {
+    let next = NEVER;
+    for (let i = 0; i < this.machines.length; i++) {
+      const at = (this.machines[i] as Machine).pollAt();
+      if (at < next) next = at;
+    }
+    if (next === NEVER) return -1;
+    return Math.max(0, next - monotonicMs());
+  }
+}
