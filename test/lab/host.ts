@@ -1,0 +1,176 @@
+/**
+ * One computer of a lab: a network namespace and a mount namespace with its own `/run`, `/etc/hosts`,
+ * `/etc/resolv.conf`, `/etc/nsswitch.conf` and (if wanted) `/var/lib`. A sleeping process holds both; programs
+ * enter by its process id.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { eventually, execute, Program, type ProgramOptions, type Result } from "./program.js";
+import type { Sandbox } from "./sandbox.js";
+
+export interface HostOptions {
+  /** Content of `/etc/hosts`; the default knows localhost only. */
+  hosts?: string;
+  /** Private and empty `/var/lib` and `/var/log`, so that programs' default paths are free. */
+  privateState?: boolean;
+}
+
+const LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n";
+
+/** Mounts, then tells that it is ready, then sleeps. `resolv.conf` may be a link into the old `/run`. */
+const HOLDER = `
+set -e
+cd "$1"
+mount -t tmpfs -o mode=0755 run /run
+for file in hosts resolv.conf nsswitch.conf; do
+  target=$(readlink -m /etc/$file)
+  case $target in /run/*) mkdir -p "$(dirname "$target")"; touch "$target";; esac
+  if [ -e "$target" ]; then mount --bind etc/$file "$target"; fi
+done
+if [ "$2" = private ]; then
+  for dir in /var/lib /var/log; do
+    case "$3" in $dir/*) ;; *) mount -t tmpfs -o mode=0755 state $dir;; esac
+  done
+fi
+ip link set lo up
+echo ready
+exec sleep infinity
+`;
+
+export class Host {
+  readonly name: string;
+  /** Below the sandbox's directory: scratch space that every host sees under the same path. */
+  readonly dir: string;
+  readonly #holder: Program;
+  readonly #programs: Program[] = [];
+  readonly #signal: AbortSignal;
+
+  private constructor(name: string, dir: string, holder: Program, signal: AbortSignal) {
+    this.name = name;
+    this.dir = dir;
+    this.#holder = holder;
+    this.#signal = signal;
+  }
+
+  static async make(sandbox: Sandbox, name: string, options: HostOptions = {}): Promise<Host> {
+    const dir = join(sandbox.dir, name);
+    mkdirSync(join(dir, "etc"), { recursive: true });
+    mkdirSync(join(dir, "home"));
+    writeFileSync(join(dir, "etc/hosts"), options.hosts ?? LOCALHOST);
+    writeFileSync(join(dir, "etc/resolv.conf"), "# no name server here\n");
+    writeFileSync(join(dir, "etc/nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n");
+    const script = ["-c", HOLDER, name, dir, options.privateState ? "private" : "shared", process.cwd()];
+    const holder = new Program(name, "unshare", ["--net", "--mount", "sh", ...script], {
+      signal: sandbox.signal,
+    });
+    await holder.waitForLine(/ready/);
+    return new Host(name, dir, holder, sandbox.signal);
+  }
+
+  /** Process id that holds the namespaces: `ip link set X netns PID`. */
+  get pid(): number {
+    return this.#holder.pid;
+  }
+
+  /** The host's `/etc/hosts`, byte for byte. */
+  readHosts(): string {
+    return readFileSync(join(this.dir, "etc/hosts"), "utf8");
+  }
+
+  writeEtc(file: "hosts" | "resolv.conf" | "nsswitch.conf", text: string): void {
+    writeFileSync(join(this.dir, "etc", file), text);
+  }
+
+  #enter(command: string, args: string[]): string[] {
+    return ["-t", String(this.pid), "-n", "-m", `--wd=${this.dir}`, "--", command, ...args];
+  }
+
+  #options(options: ProgramOptions): ProgramOptions {
+    const signals = [this.#signal, ...(options.signal === undefined ? [] : [options.signal])];
+    return {
+      ...options,
+      env: { HOME: join(this.dir, "home"), ...options.env },
+      signal: AbortSignal.any(signals),
+    };
+  }
+
+  /** Starts a program that lasts; `close()` ends it. nsenter replaces itself, so `pid` is the program's own. */
+  spawn(command: string, args: string[], options: ProgramOptions = {}): Program {
+    const name = `${this.name}/${command.split("/").at(-1)}`;
+    const program = new Program(name, "nsenter", this.#enter(command, args), this.#options(options));
+    this.#programs.push(program);
+    return program;
+  }
+
+  /** Runs a program to its end, whatever that is. */
+  exec(
+    command: string,
+    args: string[],
+    options: ProgramOptions & { timeoutMs?: number } = {},
+  ): Promise<Result> {
+    const enter = this.#enter(command, args);
+    return execute(`${this.name}/${command}`, "nsenter", enter, {
+      ...this.#options(options),
+      ...timeout(options),
+    });
+  }
+
+  /** Runs a program that must succeed; its standard output. */
+  async run(
+    command: string,
+    args: string[],
+    options: ProgramOptions & { timeoutMs?: number } = {},
+  ): Promise<string> {
+    const result = await this.exec(command, args, options);
+    if (result.code !== 0) {
+      const how = result.signal ?? `exit ${result.code}`;
+      const said = `${result.stdout}\n${result.stderr}`.trim().slice(-2_000);
+      throw new Error(`${this.name}: ${command} ${args.join(" ")}: ${how}\n${said}`);
+    }
+    return result.stdout;
+  }
+
+  /** `ip` with one command per line. */
+  async ip(commands: string): Promise<void> {
+    await this.run("ip", ["-batch", "-"], { input: commands });
+  }
+
+  async sysctl(key: string, value: string): Promise<void> {
+    await this.run("sh", ["-c", `echo ${value} > /proc/sys/${key.replaceAll(".", "/")}`]);
+  }
+
+  /** Until something listens on this TCP (or UDP) port here. */
+  async waitForPort(port: number, protocol: "tcp" | "udp" = "tcp", timeoutMs = 10_000): Promise<void> {
+    const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+    const files = [`/proc/${this.pid}/net/${protocol}`, `/proc/${this.pid}/net/${protocol}6`];
+    const listening = protocol === "tcp" ? "0A" : "07";
+    await eventually(
+      `${this.name}: port ${port}/${protocol}`,
+      () => {
+        for (const file of files) {
+          for (const line of readFileSync(file, "utf8").split("\n").slice(1)) {
+            const columns = line.trim().split(/\s+/);
+            if (columns[1]?.endsWith(suffix) && columns[3] === listening) return;
+          }
+        }
+        throw new Error("nobody listens");
+      },
+      timeoutMs,
+    );
+  }
+
+  /** Last lines of every program that ran here, for a failed lab. */
+  tails(): string {
+    return this.#programs.map(program => program.tail()).join("\n");
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#programs.map(program => program.stop()));
+    this.#holder.kill("SIGKILL");
+    await this.#holder.exited;
+  }
+}
+
+function timeout(options: { timeoutMs?: number }): { timeoutMs?: number } {
+  return options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs };
+}

@@ -1,0 +1,77 @@
+/** Debian's wireguard-go with kernel routing: the standard peer of the interop labs and of the benchmarks. */
+import { execFileSync } from "node:child_process";
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Host } from "./host.js";
+import { eventually, type Program } from "./program.js";
+
+export interface KeyPair {
+  privateKey: string;
+  publicKey: string;
+}
+
+export interface WireguardPeer {
+  publicKey: string;
+  presharedKey?: string;
+  endpoint?: string;
+  allowedIps: string[];
+  keepaliveSeconds?: number;
+}
+
+export interface WireguardOptions {
+  device: string;
+  privateKey: string;
+  listenPort?: number;
+  addresses: string[];
+  mtu?: number;
+  peers: WireguardPeer[];
+  /** Another wireguard-go than the one on PATH. */
+  binary?: string;
+}
+
+export function makeKeyPair(): KeyPair {
+  const privateKey = execFileSync("wg", ["genkey"], { encoding: "utf8" }).trim();
+  return {
+    privateKey,
+    publicKey: execFileSync("wg", ["pubkey"], { encoding: "utf8", input: privateKey }).trim(),
+  };
+}
+
+function configuration(options: WireguardOptions): string {
+  const lines = ["[Interface]", `PrivateKey = ${options.privateKey}`];
+  if (options.listenPort !== undefined) lines.push(`ListenPort = ${options.listenPort}`);
+  for (const peer of options.peers) {
+    lines.push("[Peer]", `PublicKey = ${peer.publicKey}`, `AllowedIPs = ${peer.allowedIps.join(", ")}`);
+    if (peer.presharedKey !== undefined) lines.push(`PresharedKey = ${peer.presharedKey}`);
+    if (peer.endpoint !== undefined) lines.push(`Endpoint = ${peer.endpoint}`);
+    if (peer.keepaliveSeconds !== undefined) lines.push(`PersistentKeepalive = ${peer.keepaliveSeconds}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Starts the device, configures it, and routes every allowed prefix through it, as wg-quick would. */
+export async function startWireguardGo(host: Host, options: WireguardOptions): Promise<Program> {
+  const { device } = options;
+  const program = host.spawn(options.binary ?? "wireguard-go", ["--foreground", device], {
+    env: { LOG_LEVEL: "error", WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD: "1" },
+  });
+  await eventually(`${host.name}: ${device}`, async () => {
+    if (!program.running) throw new Error(program.tail());
+    await host.run("wg", ["show", device]);
+  });
+  const file = join(host.dir, `${device}.conf`);
+  writeFileSync(file, configuration(options));
+  chmodSync(file, 0o600);
+  await host.run("wg", ["setconf", device, file]);
+  const routes = new Set(options.peers.flatMap(peer => peer.allowedIps));
+  await host.ip(
+    [
+      ...options.addresses.map(
+        address => `addr add ${address} dev ${device}${address.includes(":") ? " nodad" : ""}`,
+      ),
+      `link set ${device} mtu ${options.mtu ?? 1420} up`,
+      ...[...routes].map(prefix => `route replace ${prefix} dev ${device}`),
+    ].join("\n"),
+  );
+  return program;
+}
