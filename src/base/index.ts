@@ -7,3 +7,4 @@ export * from "./environment.js";
 export * from "./errors.js";
 export * from "./ring.js";
 export * from "./crypto.js";
+export * from "./text-logger.js";

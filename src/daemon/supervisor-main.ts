@@ -1,0 +1,21 @@
+/** Entry point of the detached supervisor: standard error is the log file, descriptor 3 the pipe to `czctl up`. */
+import { textLogger } from "../base/index.js";
+import { supervise } from "./supervisor.js";
+
+const abort = new AbortController();
+for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, () => abort.abort());
+
+process.exitCode = await supervise({
+  env: process.env,
+  signal: abort.signal,
+  log: textLogger({
+    now: () => new Date(),
+    write: line => process.stderr.write(line),
+    debug: false,
+  }),
+  upPipeFd: 3,
+  cleanUp: async () => {
+    const { cleanUp } = await import("./cleanup.js");
+    await cleanUp();
+  },
+});

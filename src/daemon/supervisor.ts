@@ -1,0 +1,106 @@
+/**
+ * The process that outlives the daemon: starts it, starts it again when it dies, and in between removes what
+ * a dead daemon cannot remove itself (its data plane, the hosts section; the TUN device goes with its last
+ * descriptor). Runs detached below `czctl up`, or inside `czctl up --foreground`.
+ *
+ * The daemon leads a process group of its own, so one signal reaches it and its data plane. It watches its
+ * standard input, a pipe that this process holds: when this process dies, the daemon shuts down.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { EXIT_CODES, type Logger } from "../base/index.js";
+
+const DAEMON_ENTRY = fileURLToPath(new URL("./main.js", import.meta.url));
+/** A daemon that lived this long was no instant failure. */
+const SETTLED_MS = 10_000;
+const BACKOFF_MS = [0, 100, 300, 1_000, 3_000];
+const STOP_TIMEOUT_MS = 5_000;
+
+export interface SupervisorOptions {
+  /** Environment of the daemon: `writeSettings`. */
+  env: NodeJS.ProcessEnv;
+  /** Ends the daemon, then `supervise`. */
+  signal: AbortSignal;
+  log: Logger;
+  /** Pipe to the waiting `czctl up`; only the first daemon gets it. */
+  upPipeFd?: number;
+  /** Removes what a dead daemon left. */
+  cleanUp(): Promise<void>;
+  /** Script to run instead of the daemon (tests). */
+  entry?: string;
+}
+
+interface DaemonExit {
+  code: number | null;
+  signal: string | null;
+  livedMs: number;
+}
+
+/** Resolves to the exit code that this process should have. */
+export async function supervise(options: SupervisorOptions): Promise<number> {
+  let upPipeFd = options.upPipeFd;
+  for (let failures = 0; ; ) {
+    const exit = await runDaemon(options, upPipeFd);
+    upPipeFd = undefined;
+    if (exit.code === 0) return 0;
+    await options.cleanUp().catch(error => options.log.error("clean-up failed", { error }));
+    if (options.signal.aborted) return 0;
+    const how = exit.signal ?? `exit code ${exit.code}`;
+    if (exit.code === EXIT_CODES.user || exit.code === EXIT_CODES.config) {
+      options.log.error("the daemon cannot run as it is configured", { how });
+      return exit.code;
+    }
+    failures = exit.livedMs >= SETTLED_MS ? 1 : failures + 1;
+    const delayMs = BACKOFF_MS[failures - 1];
+    if (delayMs === undefined) {
+      options.log.error("the daemon failed too often in a row; giving up", { failures, how });
+      return EXIT_CODES.internal;
+    }
+    options.log.warn("the daemon died; starting it again", { how, delayMs });
+    await sleep(delayMs, undefined, { signal: options.signal }).catch(() => {});
+    if (options.signal.aborted) return 0;
+  }
+}
+
+async function runDaemon(options: SupervisorOptions, upPipeFd: number | undefined): Promise<DaemonExit> {
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, [options.entry ?? DAEMON_ENTRY], {
+    stdio: ["pipe", "inherit", "inherit", upPipeFd ?? "ignore"],
+    env: options.env,
+    cwd: "/",
+    detached: true,
+  });
+  // The daemon's death must close the pipe for `czctl up` too.
+  if (upPipeFd !== undefined) closeSync(upPipeFd);
+  const stop = (): void => stopDaemon(child);
+  options.signal.addEventListener("abort", stop, { once: true });
+  const [code, signal] = await new Promise<[number | null, string | null]>(resolve => {
+    child.once("exit", (...end) => resolve(end));
+    child.once("error", error => {
+      options.log.error("cannot start the daemon", { error });
+      resolve([null, null]);
+    });
+  });
+  options.signal.removeEventListener("abort", stop);
+  if (child.pid !== undefined) await killGroup(child.pid);
+  return { code, signal, livedMs: performance.now() - startedAt };
+}
+
+function stopDaemon(child: ChildProcess): void {
+  child.kill("SIGTERM");
+  setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS).unref();
+}
+
+/** Kills what is left of the daemon's process group (its data plane) and waits for its end, a second at most. */
+async function killGroup(pid: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      return;
+    }
+    await sleep(10);
+  }
+}
