@@ -31,7 +31,8 @@ export interface Link {
   /**
    * Sends the `bytes` bytes built at the reserved offset. The bytes are the link's from here on.
    * @param gsoSize payload bytes per segment when this is a TCP super-segment, else 0
-   * @param headerBytes IP and transport header length (for `gsoSize` and "partial" checksums)
+   * @param headerBytes IP and transport header length when this is a TCP or UDP packet whose checksum is as
+   *   `checksum` says; 0 when every checksum in it is complete and it must be sent as it is (ICMP, fragments)
    */
   commit(bytes: number, gsoSize: number, headerBytes: number): void;
 }

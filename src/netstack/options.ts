@@ -1,0 +1,41 @@
+/** What can be tuned, each with its default and reason. */
+export interface StackOptions {
+  /** A UDP flow without a datagram for this long is closed. RFC 4787 §4.3 asks NATs for at least 2 minutes. */
+  udpIdleMs: number;
+  maxUdpFlows: number;
+  maxTcpConnections: number;
+  /** Connections whose handshake is not complete; past it the oldest is dropped. */
+  maxHalfOpen: number;
+  /** Most bytes a ring may be raised to by receive autotuning or by a growing congestion window. */
+  maxRingBytes: number;
+  /** Window offered while no receive ring is attached. */
+  defaultWindowBytes: number;
+  congestion: "cubic" | "newreno";
+  /** Idle time before the first keep-alive probe; Infinity for none (RFC 9293 §3.8.4: off by default). */
+  keepAliveIdleMs: number;
+  keepAliveIntervalMs: number;
+  keepAliveProbes: number;
+  timeWaitMs: number;
+  /** Datagrams being put together at once; each may hold 64 KiB. */
+  maxReassemblies: number;
+  /** ICMP errors sent, per second and in a burst (RFC 4443 §2.4 f). */
+  icmpErrorsPerSecond: number;
+  icmpErrorBurst: number;
+}
+
+export const DEFAULT_STACK_OPTIONS: Readonly<StackOptions> = {
+  udpIdleMs: 120_000,
+  maxUdpFlows: 16_384,
+  maxTcpConnections: 65_536,
+  maxHalfOpen: 1024,
+  maxRingBytes: 4 << 20,
+  defaultWindowBytes: 64 << 10,
+  congestion: "cubic",
+  keepAliveIdleMs: Number.POSITIVE_INFINITY,
+  keepAliveIntervalMs: 75_000,
+  keepAliveProbes: 9,
+  timeWaitMs: 60_000,
+  maxReassemblies: 32,
+  icmpErrorsPerSecond: 1000,
+  icmpErrorBurst: 200,
+};
