@@ -1,0 +1,32 @@
+/**
+ * Judges what a peer says a service is. What passes may be written to a hosts file, a zone or a terminal.
+ */
+import { z } from "zod";
+import { isDnsName, isLabel, isPort } from "./labels.js";
+import type { Service } from "./service.js";
+import { canonicalAddress } from "./source.js";
+
+const label = z.string().refine(isLabel);
+const address = z.string().refine(text => canonicalAddress(text) !== null);
+
+const serviceSchema = z.object({
+  namespace: label,
+  name: label,
+  kind: z.enum(["cluster", "headless", "external"]),
+  ports: z.array(
+    z.object({
+      name: label.exactOptional(),
+      protocol: z.enum(["tcp", "udp"]),
+      port: z.number().refine(isPort),
+    }),
+  ),
+  targets: z.array(address),
+  endpoints: z.array(z.object({ address, hostname: label.exactOptional(), ready: z.boolean() })),
+  externalName: z.string().refine(isDnsName).exactOptional(),
+});
+
+/** The service with unknown properties left out, or null when `value` is none. */
+export function parseService(value: unknown): Service | null {
+  const parsed = serviceSchema.safeParse(value);
+  return parsed.success ? parsed.data : null;
+}

@@ -1,0 +1,4 @@
+export * from "./hosts-file.js";
+export * from "./hosts-section.js";
+export * from "./responder.js";
+export * from "./zone.js";
