@@ -1,0 +1,19 @@
+/** The clocks of this machine, for the outer rooms; the pure rooms are given their readings. */
+import type { Milliseconds } from "../base/index.js";
+import { libc, scratch, scratchAddress } from "./ffi.js";
+
+const CLOCK_BOOTTIME = 7;
+
+/** CLOCK_MONOTONIC since the start of the process: stands still while the machine is suspended. */
+export function monotonicMs(): Milliseconds {
+  return performance.now();
+}
+
+/**
+ * CLOCK_BOOTTIME: goes on while the machine is suspended, so `boottimeMs() - monotonicMs()` jumps by the
+ * length of a suspension.
+ */
+export function boottimeMs(): Milliseconds {
+  libc.clockGettime(CLOCK_BOOTTIME, scratchAddress(0, 16));
+  return (scratch.u32[0] as number) * 1000 + (scratch.u32[2] as number) / 1e6;
+}

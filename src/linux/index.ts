@@ -1,0 +1,26 @@
+export * from "./clock.js";
+export { setNonBlocking, tryLock, unlock } from "./descriptor.js";
+export * from "./epoll.js";
+export { errnoOf, type SystemCause } from "./errors.js";
+export {
+  EACCES,
+  EAGAIN,
+  ECONNABORTED,
+  ECONNREFUSED,
+  ECONNRESET,
+  EHOSTUNREACH,
+  EINVAL,
+  EIO,
+  EMSGSIZE,
+  ENETUNREACH,
+  ENOBUFS,
+  EPERM,
+  EPIPE,
+  ETIMEDOUT,
+} from "./ffi.js";
+export * from "./memory.js";
+export * from "./privilege.js";
+export * from "./socket.js";
+export * from "./tun.js";
+export * from "./udp.js";
+export * from "./virtio.js";
