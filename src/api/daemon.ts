@@ -19,7 +19,7 @@ export interface DaemonOperations {
   flows: { request: Nothing; response: FlowStatus[] };
   /** Answers when device, routes, names and data plane are gone; the daemon exits right after. */
   stop: { request: Nothing; response: { pids: number[] } };
-  "space.add": { request: { credential: string }; response: SpaceSummary };
+  "space.add": { request: { credential: string; name?: string }; response: SpaceSummary };
   "space.list": { request: Nothing; response: SpaceSummary[] };
   "space.select": { request: { name: string }; response: SpaceSummary };
   "space.remove": { request: { name: string }; response: SpaceSummary };

@@ -1,0 +1,81 @@
+/**
+ * The lock that makes one process the owner of a state directory: a daemon with its supervisor, or a CLI
+ * command that changes the state while none runs. It is an flock(2), so a dead owner holds nothing; supervisor
+ * and daemon share one open file, so it is free when the last of them is gone.
+ */
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LOCK_FILE } from "../api/index.js";
+import { CzctlError } from "../base/index.js";
+import { tryLock } from "../linux/index.js";
+
+export class StateLock {
+  readonly fd: number;
+
+  private constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** The lock, or null when someone has it. Makes the directory. */
+  static tryTake(stateDir: string): StateLock | null {
+    const path = join(stateDir, LOCK_FILE);
+    let fd: number;
+    try {
+      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      fd = openSync(path, "a+", 0o600);
+    } catch (error) {
+      throw stateUnusable(stateDir, error);
+    }
+    if (tryLock(fd)) return new StateLock(fd);
+    closeSync(fd);
+    return null;
+  }
+
+  /** Waits for it, for commands that hold it for milliseconds only. */
+  static async take(stateDir: string, timeoutMs: number): Promise<StateLock> {
+    for (const until = performance.now() + timeoutMs; ; await sleep(20)) {
+      const lock = StateLock.tryTake(stateDir);
+      if (lock !== null) return lock;
+      if (performance.now() > until) {
+        throw new CzctlError(`another czctl holds ${stateDir}`, {
+          code: "STATE_LOCKED",
+          category: "environment",
+          hint: "Try again when it is done, or look at it with `czctl status`.",
+        });
+      }
+    }
+  }
+
+  /** Notes the supervisor's process id, for `holder`. */
+  describe(pid: number): void {
+    ftruncateSync(this.fd);
+    writeSync(this.fd, `${pid}\n`);
+  }
+
+  release(): void {
+    closeSync(this.fd);
+  }
+}
+
+/** The supervisor's process id as the holder of the lock noted it; null: none did. Only while it is held. */
+export function lockHolder(stateDir: string): number | null {
+  try {
+    const pid = Number(readFileSync(join(stateDir, LOCK_FILE), "utf8"));
+    return Number.isInteger(pid) && pid > 1 ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The error for a state directory that cannot be used. */
+export function stateUnusable(path: string, error: unknown): CzctlError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const denied = code === "EACCES" || code === "EPERM";
+  return new CzctlError(denied ? `no permission for ${path}` : `cannot use ${path}: ${message}`, {
+    code: denied ? "PERMISSION_DENIED" : "STATE_UNUSABLE",
+    category: "environment",
+    hint: denied ? "Run it with sudo." : "Choose another directory with --state-dir.",
+    cause: error,
+  });
+}
