@@ -29,10 +29,20 @@ export interface CryptoSuite {
   /** RFC 8439 AEAD for handshake fields: ciphertext with the 16-byte tag. `nonce` has 12 bytes. */
   aeadSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, associated: Uint8Array): Uint8Array;
   /** The plaintext, or null when the tag is wrong. */
-  aeadOpen(key: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array, associated: Uint8Array): Uint8Array | null;
+  aeadOpen(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    ciphertext: Uint8Array,
+    associated: Uint8Array,
+  ): Uint8Array | null;
   /** XChaCha20-Poly1305 with a 24-byte nonce: cookies. */
   xaeadSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, associated: Uint8Array): Uint8Array;
-  xaeadOpen(key: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array, associated: Uint8Array): Uint8Array | null;
+  xaeadOpen(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    ciphertext: Uint8Array,
+    associated: Uint8Array,
+  ): Uint8Array | null;
   /** RFC 7748 X25519, or null when the result is all zero (a low-order point). */
   x25519(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null;
   /** The public key of a private key. */

@@ -203,7 +203,8 @@ export class Ring {
   private releaseMemory(): void {
     if (this.capacity === 0) return;
     this.pool.release(this.base);
-    this.hint = this.peak > this.capacity >> 1 ? this.capacity : Math.max(MIN_CAPACITY_BYTES, this.capacity >> 1);
+    this.hint =
+      this.peak > this.capacity >> 1 ? this.capacity : Math.max(MIN_CAPACITY_BYTES, this.capacity >> 1);
     this.peak = 0;
     this.capacity = 0;
   }
@@ -212,7 +213,9 @@ export class Ring {
   private ensure(bytes: number): boolean {
     if (bytes > this.peak) this.peak = bytes;
     if (bytes <= this.capacity) return true;
-    const size = this.pool.sizeFor(Math.max(bytes, this.capacity === 0 ? Math.min(this.hint, this.limit) : 0));
+    const size = this.pool.sizeFor(
+      Math.max(bytes, this.capacity === 0 ? Math.min(this.hint, this.limit) : 0),
+    );
     const base = this.pool.allocate(size);
     if (base === -1) return false;
     const live = (this.extent - this.head) | 0;

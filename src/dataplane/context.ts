@@ -1,6 +1,7 @@
 /** What the parts of one data plane process share. */
-import { type Arena, type BlockPool, type Milliseconds, NEVER, Ring } from "../base/index.js";
+
 import type { FromDataplane } from "../api/index.js";
+import { type Arena, type BlockPool, type Milliseconds, NEVER, Ring } from "../base/index.js";
 import type { KernelStream } from "./kernel-stream.js";
 import type { Loop, Machine } from "./loop.js";
 
@@ -11,6 +12,8 @@ export interface Context {
   readonly streams: StreamQueue;
   /** Arena offset of one endpoint record for the call at hand. */
   readonly scratchEndpoint: number;
+  /** Arena offset of 64 KiB for one datagram at hand. */
+  readonly scratchDatagram: number;
   /** Tells the control process; never blocks. */
   readonly tell: (message: FromDataplane) => void;
 }

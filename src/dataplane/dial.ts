@@ -4,14 +4,7 @@
  * a refusal is passed on as RST, an unreachable network as ICMP.
  */
 import { type Endpoint, type Milliseconds, writeEndpoint } from "../base/index.js";
-import {
-  ECONNREFUSED,
-  ENETUNREACH,
-  EPOLLERR,
-  EPOLLHUP,
-  EPOLLOUT,
-  sockets,
-} from "../linux/index.js";
+import { ECONNREFUSED, ENETUNREACH, EPOLLERR, EPOLLHUP, EPOLLOUT, sockets } from "../linux/index.js";
 import type { TcpCloseReason, TcpConnection, TcpUser } from "../netstack/index.js";
 import { type Context, newRing } from "./context.js";
 import { KernelStream, STREAM_EVENTS } from "./kernel-stream.js";
@@ -23,6 +16,8 @@ export type DialTarget = Endpoint | { readonly path: string };
 export interface DialOptions {
   /** Tried in order until one connects; at least one. */
   readonly targets: readonly DialTarget[];
+  /** Whether the next target is tried after one refused; after other failures it always is. */
+  readonly skipsRefusal: boolean;
   /** Bytes sent to the socket before the connection's own. */
   readonly preamble?: string;
   /** The connection is over (or never came about). */
@@ -74,8 +69,9 @@ export class Dial implements Source, TcpUser {
   }
 
   private next(): void {
-    const { targets } = this.options;
+    const { targets, skipsRefusal } = this.options;
     while (this.attempt < targets.length) {
+      if (this.lastError === ECONNREFUSED && !skipsRefusal) break;
       const result = open(this.context, targets[this.attempt++] as DialTarget);
       if (result >= 0) {
         this.fd = result;
@@ -92,6 +88,7 @@ export class Dial implements Source, TcpUser {
     const fromDevice = newRing(context);
     const toDevice = newRing(context);
     this.stream = new KernelStream(context, this.fd, toDevice, fromDevice);
+    context.loop.replace(this.fd, this.stream);
     this.stream.onClosed = () => this.settle();
     connection.attach(fromDevice, toDevice);
     connection.accept();
@@ -126,4 +123,3 @@ function open(context: Context, target: DialTarget): number {
   writeEndpoint(arena.u8, scratchEndpoint, target);
   return sockets.tcpConnect(arena, scratchEndpoint);
 }
-

@@ -6,7 +6,16 @@
  * ring that it receives into. FIN, RST and back-pressure cross as the rings' finish, abort and space.
  */
 import type { Milliseconds, Ring, RingReader, RingWriter } from "../base/index.js";
-import { EAGAIN, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, sockets } from "../linux/index.js";
+import {
+  EAGAIN,
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLRDHUP,
+  sockets,
+} from "../linux/index.js";
 import type { Context } from "./context.js";
 import type { Source } from "./loop.js";
 
@@ -36,7 +45,7 @@ export class KernelStream implements Source, RingReader, RingWriter {
   private queued = false;
   closed = false;
 
-  /** Takes over `fd`: connected, non-blocking, and in the loop with `STREAM_EVENTS`. */
+  /** Takes over the connected, non-blocking `fd`, which is (or will be, before the turn ends) in the loop with STREAM_EVENTS. */
   constructor(context: Context, fd: number, incoming: Ring, outgoing: Ring) {
     this.context = context;
     this.fd = fd;
@@ -44,7 +53,6 @@ export class KernelStream implements Source, RingReader, RingWriter {
     this.outgoing = outgoing;
     incoming.writer = this;
     outgoing.reader = this;
-    context.loop.replace(fd, this);
     this.queue();
   }
 

@@ -7,7 +7,8 @@
  * (a source with more to read) is carried to the next turn with a timeout of zero.
  */
 import { type Milliseconds, NEVER } from "../base/index.js";
-import { monotonicMs, Poller } from "../linux/index.js";
+import { monotonicMs, type Poller } from "../linux/index.js";
+import type { Stack } from "../netstack/index.js";
 
 /** Something with a descriptor. */
 export interface Source {
@@ -23,6 +24,27 @@ export interface Machine {
   flush(now: Milliseconds): void;
   /** When `poll` is wanted next; anything ≤ now asks for another turn at once. */
   pollAt(): Milliseconds;
+}
+
+/** A netstack as a machine of the loop. */
+export class StackMachine implements Machine {
+  private readonly stack: Stack;
+
+  constructor(stack: Stack) {
+    this.stack = stack;
+  }
+
+  poll(now: Milliseconds): void {
+    this.stack.poll(now);
+  }
+
+  flush(now: Milliseconds): void {
+    this.stack.dispatch(now);
+  }
+
+  pollAt(): Milliseconds {
+    return this.stack.pollAt();
+  }
 }
 
 export class Loop {

@@ -20,7 +20,7 @@ export class TunLink implements Link, Source {
   readonly maxGsoBytes: number;
   readonly checksum = "partial";
   readonly congested = false;
-  readonly counters: Record<string, number> = { writeErrors: 0 };
+  readonly counters: { writeErrors: number } = { writeErrors: 0 };
 
   private readonly context: Context;
   private readonly io: TunIo;
@@ -70,7 +70,7 @@ export class TunLink implements Link, Source {
       virtioNet.writePartial(arena, header, v6, headerBytes, gsoSize, ipBytes, field);
     }
     if (this.io.write(header, VIRTIO_NET_HDR_BYTES + bytes) < 0) {
-      this.counters["writeErrors"] = (this.counters["writeErrors"] as number) + 1;
+      this.counters.writeErrors++;
     }
   }
 }

@@ -55,12 +55,10 @@ export class PeerLink implements Link {
 export class Tunnel implements Source, Machine, DatagramOutput {
   readonly socket: UdpSocket;
   /** Send errors by errno, shown in status. */
-  readonly counters: Record<string, number> = { sendErrors: 0, sendBlocked: 0 };
+  readonly counters: { sendErrors: number; sendBlocked: number } = { sendErrors: 0, sendBlocked: 0 };
   private readonly context: Context;
   private device!: Device;
   private stack!: Stack;
-  private readonly links = new Map<Peer, PeerLink>();
-  private lastLink: PeerLink | null = null;
 
   private readonly receiveBuffer: number;
   private readonly receiveEndpoint: number;
@@ -91,23 +89,23 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     this.stack = stack;
   }
 
+  /** Gives the peer its link, which is `peer.context` from here on. */
   addPeer(peer: Peer, mtu: number): PeerLink {
     const link = new PeerLink(this, peer, mtu);
-    this.links.set(peer, link);
+    peer.context = link;
     return link;
   }
 
-  /** Resets every flow of the peer. The device has forgotten it already. */
+  /** Resets every connection of the peer, and tells it so while there is a session to do it through. */
   removePeer(peer: Peer, now: Milliseconds): void {
-    const link = this.links.get(peer);
-    if (link === undefined) return;
-    this.links.delete(peer);
-    if (this.lastLink === link) this.lastLink = null;
-    this.stack.closeLink(link, now);
-  }
-
-  linkOf(peer: Peer): PeerLink | undefined {
-    return this.links.get(peer);
+    const link = peer.context as PeerLink | null;
+    if (link === null) return;
+    for (const connection of [...this.stack.connections()]) if (connection.link === link) connection.abort();
+    this.stack.dispatch(now);
+    this.sendRun();
+    this.stack.closeLink(link);
+    if (this.runPeer === peer) this.discardRun();
+    peer.context = null;
   }
 
   // ---- incoming ----
@@ -129,15 +127,10 @@ export class Tunnel implements Source, Machine, DatagramOutput {
       const offset = this.receiveBuffer + done;
       const length = device.process(offset, Math.min(segmentBytes, total - done), this.receiveEndpoint, now);
       if (length <= 0) continue;
-      const link = this.linkFor(device.receivedFrom as Peer);
+      const link = (device.receivedFrom as Peer).context as PeerLink | null;
       // The AEAD tag vouches for every byte, so the inner transport checksum need not be verified.
       if (link !== null) stack.process(link, offset + HEADER_BYTES, length, now, true);
     }
-  }
-
-  private linkFor(peer: Peer): PeerLink | null {
-    if (this.lastLink?.peer !== peer) this.lastLink = this.links.get(peer) ?? null;
-    return this.lastLink;
   }
 
   // ---- outgoing ----
@@ -180,31 +173,37 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     this.context.arena.u8.set(peer.endpoint, this.endpoint);
     const result = this.socket.send(this.runBuffer, this.runBytes, this.runSegmentBytes, this.endpoint);
     if (result === -EAGAIN) {
-      this.counters["sendBlocked"] = (this.counters["sendBlocked"] as number) + 1;
+      this.counters.sendBlocked++;
       if (!this.blocked) this.context.loop.modify(this.socket.fd, EPOLLIN | EPOLLOUT);
       this.blocked = true;
       return false;
     }
-    if (result < 0) this.counters["sendErrors"] = (this.counters["sendErrors"] as number) + 1;
+    if (result < 0) this.counters.sendErrors++;
+    this.discardRun();
+    return true;
+  }
+
+  private discardRun(): void {
     this.runBytes = 0;
     this.runSegments = 0;
     this.runClosed = false;
     this.runPeer = null;
-    return true;
   }
 
   private unblock(): void {
     this.blocked = false;
     if (!this.sendRun()) return;
     this.context.loop.modify(this.socket.fd, EPOLLIN);
-    for (const link of this.links.values()) this.stack.linkWritable(link);
+    for (const peer of this.device.peers()) {
+      if (peer.context !== null) this.stack.linkWritable(peer.context as PeerLink);
+    }
   }
 
   /** Handshake messages, cookies, keep-alives, and packets that waited for a session. */
   send(endpoint: Uint8Array, offset: number, length: number): void {
     this.context.arena.u8.set(endpoint, this.endpoint);
     const result = this.socket.send(offset, length, length, this.endpoint);
-    if (result < 0) this.counters["sendErrors"] = (this.counters["sendErrors"] as number) + 1;
+    if (result < 0) this.counters.sendErrors++;
   }
 
   // ---- machine ----

@@ -1,0 +1,161 @@
+/**
+ * The agent's role: what a device asks for inside the tunnel is looked up in its grant and dialled with a
+ * kernel socket; everything else is refused at once. Nothing a device says names an address outside the
+ * target table, so loopback, metadata services and other devices are out of reach by construction.
+ */
+import type { FlowStatus, Protocol, Target } from "../api/index.js";
+import { type Address, type Endpoint, formatEndpoint, type Milliseconds } from "../base/index.js";
+import type { Link, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
+import type { Context } from "./context.js";
+import { Dial } from "./dial.js";
+import { KernelDatagram } from "./kernel-datagram.js";
+import { TargetTable } from "./target-table.js";
+import type { PeerLink } from "./tunnel.js";
+
+/** One line about a refused device at most this often. */
+const DENIED_INTERVAL_MS = 1_000;
+
+export interface AgentConfig {
+  innerAddresses: readonly Address[];
+  control: { port: number; path: string } | null;
+}
+
+/** What the agent knows of a device beside its WireGuard state. */
+export interface Device {
+  readonly name: string;
+  readonly publicKey: string;
+  grant: string;
+}
+
+interface Flow {
+  readonly protocol: Protocol;
+  readonly name: string;
+  readonly end: TcpConnection | UdpFlow;
+  readonly abort: () => void;
+}
+
+export class AgentRole implements StackHandler {
+  private readonly context: Context;
+  private readonly config: AgentConfig;
+  private readonly targets = new TargetTable();
+  private readonly devices = new Map<Link, Device>();
+  private readonly flowsOpen = new Set<Flow>();
+  private deniedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(context: Context, config: AgentConfig) {
+    this.context = context;
+    this.config = config;
+  }
+
+  setDevice(link: PeerLink, device: Device): void {
+    this.devices.set(link, device);
+    this.enforce();
+  }
+
+  removeDevice(link: PeerLink): void {
+    this.devices.delete(link);
+  }
+
+  /** Flows that the new tables do not allow are reset. */
+  setTargets(targets: readonly Target[], grants: Readonly<Record<string, readonly number[]>>): void {
+    this.targets.replace(targets, grants);
+    this.enforce();
+  }
+
+  flows(now: Milliseconds): FlowStatus[] {
+    return [...this.flowsOpen].map(({ protocol, name, end }) => {
+      const state = "state" in end ? (end.pending ? "CONNECTING" : end.state) : "OPEN";
+      const peer = this.devices.get(end.link)?.name;
+      return {
+        protocol,
+        source: formatEndpoint({ address: end.remote, port: end.remotePort }),
+        destination: formatEndpoint({ address: end.local, port: end.localPort }),
+        name,
+        ...(peer === undefined ? {} : { peer }),
+        state,
+        rxBytes: end.bytesIn,
+        txBytes: end.bytesOut,
+        ...("srttMs" in end && end.srttMs > 0 ? { rttMs: end.srttMs } : {}),
+        ageMs: now - end.createdAt,
+      };
+    });
+  }
+
+  onTcpSyn(connection: TcpConnection): void {
+    const { link, local, localPort } = connection;
+    const device = this.devices.get(link);
+    if (device === undefined) return connection.refuse();
+    if (this.isControl(local, localPort)) return this.control(connection, device);
+    const target = this.targets.lookup(device.grant, "tcp", local, localPort);
+    if (target === undefined) {
+      this.denied(device, "tcp", local, localPort);
+      return connection.refuse();
+    }
+    const flow: Flow = {
+      protocol: "tcp",
+      name: target.name,
+      end: connection,
+      abort: () => connection.abort(),
+    };
+    this.flowsOpen.add(flow);
+    new Dial(this.context, connection, {
+      targets: target.candidates(),
+      skipsRefusal: target.skipsRefusal,
+      onClosed: () => this.flowsOpen.delete(flow),
+    });
+  }
+
+  onUdpFlow(udp: UdpFlow): void {
+    const { link, local, localPort } = udp;
+    const device = this.devices.get(link);
+    if (device === undefined) return udp.refuse("port");
+    const target = this.targets.lookup(device.grant, "udp", local, localPort);
+    const endpoint = target?.candidates()[0] as Endpoint | undefined;
+    if (target === undefined || endpoint === undefined) {
+      this.denied(device, "udp", local, localPort);
+      return udp.refuse("port");
+    }
+    const flow: Flow = {
+      protocol: "udp",
+      name: target.name,
+      end: udp,
+      abort: () => udp.refuse("port"),
+    };
+    this.flowsOpen.add(flow);
+    KernelDatagram.open(this.context, udp, endpoint, () => this.flowsOpen.delete(flow));
+  }
+
+  onEcho(_link: Link, _source: Address, destination: Address): "reply" | Unreachable {
+    return this.config.innerAddresses.some(own => own.equals(destination)) ? "reply" : "prohibited";
+  }
+
+  private isControl(address: Address, port: number): boolean {
+    return this.config.control?.port === port && this.config.innerAddresses.some(own => own.equals(address));
+  }
+
+  private control(connection: TcpConnection, device: Device): void {
+    new Dial(this.context, connection, {
+      targets: [{ path: this.config.control?.path as string }],
+      skipsRefusal: false,
+      preamble: `${JSON.stringify({ peer: device.publicKey })}\n`,
+    });
+  }
+
+  private enforce(): void {
+    for (const flow of this.flowsOpen) {
+      const grant = this.devices.get(flow.end.link)?.grant;
+      const { local, localPort } = flow.end;
+      const allowed =
+        grant !== undefined && this.targets.lookup(grant, flow.protocol, local, localPort) !== undefined;
+      if (!allowed) flow.abort();
+    }
+  }
+
+  private denied(device: Device, protocol: Protocol, address: Address, port: number): void {
+    const { now } = this.context.loop;
+    if (now - this.deniedAt < DENIED_INTERVAL_MS) return;
+    this.deniedAt = now;
+    const destination = formatEndpoint({ address, port });
+    this.context.tell({ type: "denied", peer: device.publicKey, protocol, destination });
+  }
+}

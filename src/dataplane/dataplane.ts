@@ -1,0 +1,345 @@
+/**
+ * One data plane process, put together: reads what the control process wants, owns the parts, answers.
+ *
+ * ```
+ *  laptop:  TunLink ⇄ Stack ⇄ TcpSplice/UdpRelay ⇄ Stack ⇄ PeerLink ⇄ Device ⇄ UDP
+ *  agent:   UDP ⇄ Device ⇄ PeerLink ⇄ Stack ⇄ Dial/KernelDatagram ⇄ kernel sockets
+ * ```
+ */
+import { randomFillSync } from "node:crypto";
+import type { DataplaneStatus, FlowStatus, FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
+import {
+  Address,
+  Arena,
+  BlockPool,
+  CzctlError,
+  ENDPOINT_BYTES,
+  formatEndpoint,
+  fromBase64,
+  type Milliseconds,
+  Prefix,
+  parseEndpoint,
+  type Random,
+  readEndpoint,
+  toBase64,
+} from "../base/index.js";
+import { createCrypto } from "../crypto/index.js";
+import { dropPrivileges, EPOLLIN, Poller, UdpSocket } from "../linux/index.js";
+import { Stack, type StackHandler } from "../netstack/index.js";
+import {
+  Device,
+  type DeviceEvents,
+  type Peer,
+  type PeerConfig as WireGuardPeer,
+} from "../wireguard/index.js";
+import { AgentRole } from "./agent.js";
+import { type Context, StreamQueue } from "./context.js";
+import { ControlListener } from "./control-listener.js";
+import { LaptopRole, RefuseInbound } from "./laptop.js";
+import { LineChannel } from "./line-channel.js";
+import { UnixListener } from "./listener.js";
+import { Loop, StackMachine } from "./loop.js";
+import { TunLink } from "./tun-link.js";
+import { type PeerLink, Tunnel } from "./tunnel.js";
+import { UapiServer } from "./uapi-server.js";
+
+type Start = Extract<ToDataplane, { type: "start" }>;
+
+/** Virtual size; pages become resident as they are used. */
+const ARENA_BYTES = 512 << 20;
+const PACKET_AREA_BYTES = 4 << 20;
+/** An idle UDP flow is forgotten after this long (RFC 4787 §4.3 asks for two minutes at least). */
+const UDP_IDLE_MS = 120_000;
+/** Unanswered handshakes for this long make new flows fail at once. */
+const TUNNEL_DOWN_SECONDS = 10;
+
+const random: Random = {
+  uint32: () => {
+    const word = new Uint32Array(1);
+    randomFillSync(word);
+    return word[0] as number;
+  },
+  fill: bytes => {
+    randomFillSync(bytes);
+  },
+};
+
+export class Dataplane {
+  private readonly arena = new Arena(ARENA_BYTES);
+  private readonly loop: Loop;
+  private readonly control: LineChannel;
+  private readonly context: Context;
+  private readonly lineBuffer: number;
+  private readonly startedAt: number = performance.now();
+  private running: Running | null = null;
+
+  /** @param controlFd stream socket to the control process */
+  constructor(controlFd: number) {
+    const { arena } = this;
+    this.loop = new Loop(new Poller(arena));
+    this.lineBuffer = arena.reserve(LineChannel.BUFFER_BYTES);
+    const scratchEndpoint = arena.reserve(ENDPOINT_BYTES);
+    const scratchDatagram = arena.reserve(65_536);
+    const packetArea = PACKET_AREA_BYTES;
+    const poolBytes = arena.available - packetArea;
+    const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
+    const streams = new StreamQueue();
+    const tell = (message: FromDataplane) => this.control.write(`${JSON.stringify(message)}\n`);
+    this.context = { arena, pool, loop: this.loop, streams, scratchEndpoint, scratchDatagram, tell };
+    this.control = new LineChannel({ arena, loop: this.loop }, controlFd, this.lineBuffer, {
+      onLine: line => this.receive(JSON.parse(line) as ToDataplane),
+      onEnd: () => this.loop.stop(),
+    });
+    this.loop.addMachine(streams);
+  }
+
+  run(): void {
+    this.loop.run();
+  }
+
+  private receive(message: ToDataplane): void {
+    const { running } = this;
+    switch (message.type) {
+      case "start":
+        return this.start(message);
+      case "stop":
+        return this.loop.stop();
+      case "peers":
+        return running?.setPeers(message.set ?? [], message.remove ?? []);
+      case "routes":
+        return running?.laptop?.setRoutes(message.routes);
+      case "targets":
+        return running?.agent?.setTargets(message.targets, message.grants);
+      case "flows":
+        return this.context.tell({ type: "flows", id: message.id, flows: running?.flows() ?? [] });
+      case "status":
+        if (running === null) return;
+        return this.context.tell({ type: "status", id: message.id, status: this.status(running) });
+    }
+  }
+
+  private start(message: Start): void {
+    try {
+      this.running = new Running(this.context, this.lineBuffer, message);
+      dropPrivileges(message.runAs);
+    } catch (error) {
+      const known = error instanceof CzctlError ? error : null;
+      this.context.tell({
+        type: "failed",
+        code: known?.code ?? "DATAPLANE_START",
+        message: known?.message ?? `the data plane could not start: ${String(error)}`,
+        ...(known?.hint === undefined ? {} : { hint: known.hint }),
+      });
+      this.loop.stop();
+      return;
+    }
+    this.context.tell({ type: "ready", listenPort: this.running.socket.port });
+  }
+
+  private status(running: Running): DataplaneStatus {
+    return {
+      pid: process.pid,
+      uptimeMs: performance.now() - this.startedAt,
+      memory: { rssBytes: process.memoryUsage.rss(), ringBytes: this.context.pool.usedBytes },
+      ...running.status(),
+    };
+  }
+}
+
+/** The parts that exist once the start message is known. */
+class Running implements DeviceEvents {
+  readonly socket: UdpSocket;
+  readonly laptop: LaptopRole | null;
+  readonly agent: AgentRole | null;
+  private readonly context: Context;
+  private readonly mtu: number;
+  private readonly device: Device;
+  private readonly tunnel: Tunnel;
+  private readonly tunnelStack: Stack;
+  private readonly tunStack: Stack | null = null;
+  private readonly tunLink: TunLink | null = null;
+  private readonly cryptoName: string;
+  private readonly names = new Map<Peer, string>();
+
+  constructor(context: Context, lineBuffer: number, start: Start) {
+    const { arena, loop } = context;
+    this.context = context;
+    this.mtu = start.mtu;
+    const inner = start.innerAddresses.map(Address.from);
+    const { suite, fallbackReason } = createCrypto(arena);
+    this.cryptoName = suite.name;
+    if (fallbackReason !== null) {
+      context.tell({ type: "log", level: "warn", message: `slow encryption is used: ${fallbackReason}` });
+    }
+    this.socket = UdpSocket.bind(arena, {
+      port: start.listenPort,
+      ...(start.listenAddress === undefined ? {} : { address: Address.from(start.listenAddress) }),
+      gso: !start.disable?.includes("gso"),
+      gro: !start.disable?.includes("gro"),
+    });
+    this.tunnel = new Tunnel(context, this.socket);
+
+    const control = start.control === undefined ? null : start.control;
+    const remote = control === null ? null : parseEndpoint(control.remote);
+    if (start.role === "laptop") {
+      this.laptop = new LaptopRole(context, {
+        dnsAddresses: (start.dns?.addresses ?? []).map(Address.from),
+        dnsPorts: { udp: start.dns?.udpPort ?? 0, tcp: start.dns?.tcpPort ?? 0 },
+        innerAddresses: inner,
+      });
+      this.agent = null;
+    } else {
+      this.laptop = null;
+      this.agent = new AgentRole(context, {
+        innerAddresses: inner,
+        control: control === null || remote === null ? null : { path: control.socketPath, port: remote.port },
+      });
+    }
+    this.tunnelStack = this.newStack(this.agent ?? new RefuseInbound(inner));
+    this.device = new Device({
+      arena,
+      crypto: suite,
+      random,
+      privateKey: key(start.privateKey),
+      wallClock: Date.now,
+      output: this.tunnel,
+      events: this,
+      options: { mtu: start.mtu },
+    });
+    this.tunnel.join(this.device, this.tunnelStack);
+
+    if (this.laptop !== null && start.tun !== undefined) {
+      this.tunStack = this.newStack(this.laptop);
+      this.tunLink = new TunLink(context, start.tun.fd, start.tun.mtu, start.tun.tso);
+      this.tunLink.join(this.tunStack);
+      this.laptop.tunnel = this.tunnelStack;
+      loop.add(start.tun.fd, EPOLLIN, this.tunLink);
+      loop.addMachine(new StackMachine(this.tunStack));
+      if (control !== null && remote !== null) {
+        new UnixListener(context, control.socketPath, new ControlListener(context, this.laptop, remote));
+      }
+    }
+    loop.addMachine(new StackMachine(this.tunnelStack));
+    loop.addMachine(this.tunnel);
+    this.setPeers(start.peers, []);
+    if (start.uapiSocketPath !== undefined) {
+      new UnixListener(
+        context,
+        start.uapiSocketPath,
+        new UapiServer(context, lineBuffer, this.device, this.socket),
+      );
+    }
+  }
+
+  setPeers(set: readonly PeerConfig[], remove: readonly string[]): void {
+    const { now } = this.context.loop;
+    for (const text of remove) {
+      const peer = this.device.lookup(key(text));
+      if (peer === null) continue;
+      // The flows go first, while there is still a session to send their resets through.
+      this.agent?.removeDevice(peer.context as PeerLink);
+      this.tunnel.removePeer(peer, now);
+      this.device.removePeer(peer.publicKey);
+      this.names.delete(peer);
+    }
+    for (const config of set) this.setPeer(config, now);
+  }
+
+  private setPeer(config: PeerConfig, now: Milliseconds): void {
+    const settings = wireGuardPeer(config);
+    const known = this.device.lookup(settings.publicKey);
+    const peer = known === null ? this.device.addPeer(settings, now) : known;
+    if (known !== null) this.device.updatePeer(settings.publicKey, settings, now);
+    const link = (peer.context as PeerLink | null) ?? this.tunnel.addPeer(peer, this.mtu);
+    if (config.name !== undefined) this.names.set(peer, config.name);
+    if (this.laptop !== null) {
+      this.laptop.agent = link;
+      peer.initiate(now);
+    }
+    this.agent?.setDevice(link, {
+      name: config.name ?? config.publicKey,
+      publicKey: config.publicKey,
+      grant: config.grant ?? "",
+    });
+  }
+
+  flows(): FlowStatus[] {
+    const { now } = this.context.loop;
+    return this.laptop?.flows(now) ?? this.agent?.flows(now) ?? [];
+  }
+
+  status(): Omit<DataplaneStatus, "pid" | "uptimeMs" | "memory"> {
+    const flows = this.flows();
+    const tcp = flows.filter(flow => flow.protocol === "tcp").length;
+    const { gso, gro } = this.socket;
+    const tso = this.tunLink !== null && this.tunLink.maxGsoBytes > 0;
+    return {
+      listenPort: this.socket.port,
+      crypto: this.cryptoName,
+      offloads: Object.entries({ gso, gro, tso }).flatMap(([name, on]) => (on ? [name] : [])),
+      peers: [...this.device.peers()].map(peer => {
+        const name = this.names.get(peer);
+        return {
+          publicKey: toBase64(peer.publicKey),
+          ...(name === undefined ? {} : { name }),
+          ...(peer.hasEndpoint ? { endpoint: formatEndpoint(readEndpoint(peer.endpoint, 0)) } : {}),
+          lastHandshakeAt: peer.lastHandshakeAt,
+          rxBytes: peer.rxBytes,
+          txBytes: peer.txBytes,
+          ...(peer.rttMs > 0 ? { rttMs: peer.rttMs } : {}),
+        };
+      }),
+      flows: { tcp, udp: flows.length - tcp },
+      counters: {
+        ...prefixed("netstack.tun", this.tunStack?.counters),
+        ...prefixed("netstack.tunnel", this.tunnelStack.counters),
+        ...prefixed("wireguard", this.device.counters),
+        ...prefixed("tun", this.tunLink?.counters),
+        ...prefixed("udp", this.tunnel.counters),
+      },
+    };
+  }
+
+  // ---- WireGuard's events ----
+
+  onHandshake(peer: Peer, _now: Milliseconds): void {
+    if (this.laptop !== null) this.laptop.tunnelDown = false;
+    this.context.tell({ type: "handshake", publicKey: toBase64(peer.publicKey), at: peer.lastHandshakeAt });
+  }
+
+  onHandshakeTimeout(peer: Peer, seconds: number): void {
+    if (this.laptop !== null && seconds >= TUNNEL_DOWN_SECONDS) this.laptop.tunnelDown = true;
+    this.context.tell({ type: "handshake-timeout", publicKey: toBase64(peer.publicKey), seconds });
+  }
+
+  onPeerEndpoint(_peer: Peer): void {}
+
+  private newStack(handler: StackHandler): Stack {
+    const { arena, pool } = this.context;
+    return new Stack({ arena, pool, random, handler, options: { udpIdleMs: UDP_IDLE_MS } });
+  }
+}
+
+function key(text: string): Uint8Array {
+  const bytes = fromBase64(text);
+  if (bytes?.length !== 32) throw new TypeError("not a WireGuard key");
+  return bytes;
+}
+
+function wireGuardPeer(config: PeerConfig): WireGuardPeer {
+  const endpoint = config.endpoint === undefined ? null : parseEndpoint(config.endpoint);
+  return {
+    publicKey: key(config.publicKey),
+    ...(config.presharedKey === undefined ? {} : { presharedKey: key(config.presharedKey) }),
+    ...(endpoint === null ? {} : { endpoint }),
+    allowedIps: config.allowedIps.map(Prefix.from),
+    persistentKeepaliveSeconds: config.persistentKeepaliveSeconds ?? 0,
+  };
+}
+
+function prefixed(prefix: string, counters: object | undefined): Record<string, number> {
+  const entries = Object.entries(counters ?? {}).filter(
+    ([, value]) => typeof value === "number" && value > 0,
+  );
+  return Object.fromEntries(entries.map(([name, value]) => [`${prefix}.${name}`, value as number]));
+}

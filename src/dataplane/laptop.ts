@@ -1,0 +1,173 @@
+/**
+ * The laptop's role: applications reach cluster services. Decides what each new flow from the TUN side is:
+ * the DNS responder, a consumed service, or nothing (refused at once).
+ */
+import type { FlowStatus, Protocol, Route } from "../api/index.js";
+import { Address, type Endpoint, formatEndpoint } from "../base/index.js";
+import type { Link, Stack, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
+import type { Context } from "./context.js";
+import { Dial } from "./dial.js";
+import { KernelDatagram } from "./kernel-datagram.js";
+import { RouteTable } from "./route-table.js";
+import { TcpSplice, UdpRelay } from "./splice.js";
+import type { PeerLink } from "./tunnel.js";
+
+const DNS_PORT = 53;
+const LOOPBACK = Address.from("127.0.0.1");
+
+export interface LaptopConfig {
+  /** Virtual addresses of the DNS responder. */
+  dnsAddresses: readonly Address[];
+  /** Where it really listens on loopback; 0 for none. */
+  dnsPorts: Readonly<Record<Protocol, number>>;
+  innerAddresses: readonly Address[];
+}
+
+/** What one UDP flow of an application leads to. */
+interface UdpJoin {
+  readonly near: UdpFlow;
+  readonly far: UdpFlow | null;
+  readonly name: string;
+}
+
+export class LaptopRole implements StackHandler {
+  /** The far end of everything: the agent. */
+  agent: PeerLink | null = null;
+  /** Handshakes have gone unanswered: new flows fail at once instead of hanging. */
+  tunnelDown = false;
+  tunnel!: Stack;
+  private readonly context: Context;
+  private readonly config: LaptopConfig;
+  private readonly routes = new RouteTable();
+  private readonly splices = new Set<TcpSplice>();
+  private readonly joins = new Map<UdpFlow, UdpJoin>();
+
+  constructor(context: Context, config: LaptopConfig) {
+    this.context = context;
+    this.config = config;
+  }
+
+  /** Flows whose route is gone or has become another service's are reset. */
+  setRoutes(routes: readonly Route[]): void {
+    this.routes.replace(routes);
+    for (const splice of this.splices) {
+      const { local, localPort } = splice.near;
+      if (!this.stands("tcp", local, localPort, splice.route.name)) splice.abort();
+    }
+    for (const join of this.joins.values()) {
+      const { local, localPort } = join.near;
+      if (join.far !== null && !this.stands("udp", local, localPort, join.name)) join.far.close();
+    }
+  }
+
+  /** A connection inside the tunnel to the agent's side, or null when there is no way. */
+  connect(target: Address, port: number): TcpConnection | null {
+    const source = this.innerAddress(target);
+    if (this.agent === null || source === null) return null;
+    return this.tunnel.connect(this.agent, source, target, port, this.context.loop.now);
+  }
+
+  flows(now: number): FlowStatus[] {
+    const tcp = [...this.splices].map(
+      ({ near, far, route }): FlowStatus => ({
+        protocol: "tcp",
+        source: formatEndpoint({ address: near.remote, port: near.remotePort }),
+        destination: formatEndpoint({ address: near.local, port: near.localPort }),
+        name: route.name,
+        state: near.pending ? "CONNECTING" : near.state,
+        rxBytes: far.bytesIn,
+        txBytes: far.bytesOut,
+        ...(far.srttMs > 0 ? { rttMs: far.srttMs } : {}),
+        ageMs: now - near.createdAt,
+      }),
+    );
+    const udp = [...this.joins.values()].map(
+      ({ near, name }): FlowStatus => ({
+        protocol: "udp",
+        source: formatEndpoint({ address: near.remote, port: near.remotePort }),
+        destination: formatEndpoint({ address: near.local, port: near.localPort }),
+        name,
+        state: "OPEN",
+        rxBytes: near.bytesOut,
+        txBytes: near.bytesIn,
+        ageMs: now - near.createdAt,
+      }),
+    );
+    return [...tcp, ...udp];
+  }
+
+  // ---- TUN side ----
+
+  onTcpSyn(near: TcpConnection): void {
+    if (this.isDns(near.local, near.localPort)) {
+      const target = this.dnsTarget("tcp");
+      new Dial(this.context, near, { targets: [target], skipsRefusal: false });
+      return;
+    }
+    const route = this.routes.service("tcp", near.local, near.localPort);
+    if (route === undefined) return near.refuse();
+    const far = this.tunnelDown ? null : this.connect(route.target, near.localPort);
+    if (far === null) return near.unreachable("host");
+    this.splices.add(new TcpSplice(this.context, route, near, far, splice => this.splices.delete(splice)));
+  }
+
+  onUdpFlow(near: UdpFlow): void {
+    if (this.isDns(near.local, near.localPort)) {
+      this.joins.set(near, { near, far: null, name: "dns" });
+      KernelDatagram.open(this.context, near, this.dnsTarget("udp"), () => this.joins.delete(near));
+      return;
+    }
+    const route = this.routes.service("udp", near.local, near.localPort);
+    if (route === undefined) return near.refuse("port");
+    const source = this.innerAddress(route.target);
+    if (this.agent === null || this.tunnelDown || source === null) return near.refuse("host");
+    const far = this.tunnel.openUdp(this.agent, source, route.target, near.localPort, this.context.loop.now);
+    if (far === null) return near.refuse("host");
+    near.receiver = new UdpRelay(this.context, near, far, () => this.joins.delete(near));
+    far.receiver = new UdpRelay(this.context, far, near, () => this.joins.delete(near));
+    this.joins.set(near, { near, far, name: route.name });
+  }
+
+  onEcho(_link: Link, _source: Address, destination: Address): "reply" | Unreachable {
+    const known = this.isDns(destination, DNS_PORT) || this.routes.lookup(destination) !== undefined;
+    if (!known) return "host";
+    return this.tunnelDown ? "network" : "reply";
+  }
+
+  private stands(protocol: Protocol, virtual: Address, port: number, name: string): boolean {
+    return this.routes.service(protocol, virtual, port)?.name === name;
+  }
+
+  private isDns(address: Address, port: number): boolean {
+    return port === DNS_PORT && this.config.dnsAddresses.some(own => own.equals(address));
+  }
+
+  private dnsTarget(protocol: Protocol): Endpoint {
+    return { address: LOOPBACK, port: this.config.dnsPorts[protocol] };
+  }
+
+  private innerAddress(target: Address): Address | null {
+    return this.config.innerAddresses.find(own => own.family === target.family) ?? null;
+  }
+}
+
+/** The laptop's tunnel side: the cluster reaches nothing here (until Serve). */
+export class RefuseInbound implements StackHandler {
+  private readonly own: readonly Address[];
+
+  constructor(own: readonly Address[]) {
+    this.own = own;
+  }
+
+  onTcpSyn(connection: TcpConnection): void {
+    connection.refuse();
+  }
+
+  onUdpFlow(flow: UdpFlow): void {
+    flow.refuse("port");
+  }
+
+  onEcho(_link: Link, _source: Address, destination: Address): "reply" | Unreachable {
+    return this.own.some(own => own.equals(destination)) ? "reply" : "host";
+  }
+}

@@ -1,0 +1,40 @@
+/** Laptop: what each virtual address means. Replaced as a whole whenever the catalog or the rules change. */
+import type { Protocol, Route } from "../api/index.js";
+import { Address } from "../base/index.js";
+
+export interface LaptopRoute {
+  readonly name: string;
+  readonly target: Address;
+  readonly tcp: ReadonlySet<number>;
+  readonly udp: ReadonlySet<number>;
+}
+
+export class RouteTable {
+  private routes = new Map<string, LaptopRoute>();
+
+  /** Throws RangeError on an address that is none: the daemon made the table. */
+  replace(routes: readonly Route[]): void {
+    const next = new Map<string, LaptopRoute>();
+    for (const route of routes) {
+      const ports = (protocol: Protocol) =>
+        new Set(route.ports.filter(port => port.protocol === protocol).map(port => port.port));
+      next.set(Address.from(route.virtual).toString(), {
+        name: route.name,
+        target: Address.from(route.target),
+        tcp: ports("tcp"),
+        udp: ports("udp"),
+      });
+    }
+    this.routes = next;
+  }
+
+  lookup(virtual: Address): LaptopRoute | undefined {
+    return this.routes.get(virtual.toString());
+  }
+
+  /** The route of a port that exists and is consumed. */
+  service(protocol: Protocol, virtual: Address, port: number): LaptopRoute | undefined {
+    const route = this.lookup(virtual);
+    return route?.[protocol].has(port) ? route : undefined;
+  }
+}

@@ -1,0 +1,72 @@
+/** Agent: which in-tunnel destinations exist, where they are dialled, and which device may reach them. */
+import type { Protocol, Target } from "../api/index.js";
+import { Address, type Endpoint } from "../base/index.js";
+
+export interface AgentTarget {
+  readonly key: string;
+  readonly name: string;
+  /** Where to dial, in order: the address itself when it is a cluster address, then endpoints in turn. */
+  candidates(): Endpoint[];
+  /**
+   * Whether a refusal moves on to the next candidate. A cluster address that refuses speaks for the Service;
+   * one endpoint of several that refuses is a replica that just died.
+   */
+  readonly skipsRefusal: boolean;
+}
+
+export class TargetTable {
+  private targets = new Map<string, AgentTarget>();
+  private grants = new Map<string, ReadonlySet<string>>();
+
+  /** Throws RangeError on an address that is none: the control process made the table. */
+  replace(targets: readonly Target[], grants: Readonly<Record<string, readonly number[]>>): void {
+    const previous = this.targets;
+    const next = targets.map(target => new RoundRobinTarget(target, previous.get(keyOf(target))));
+    this.targets = new Map(next.map(target => [target.key, target]));
+    this.grants = new Map(
+      Object.entries(grants).map(([grant, indexes]) => [
+        grant,
+        new Set(indexes.map(index => (next[index] as AgentTarget).key)),
+      ]),
+    );
+  }
+
+  /** The target, or undefined when it does not exist or `grant` does not allow it. */
+  lookup(grant: string, protocol: Protocol, address: Address, port: number): AgentTarget | undefined {
+    const key = targetKey(protocol, address, port);
+    return this.grants.get(grant)?.has(key) ? this.targets.get(key) : undefined;
+  }
+}
+
+function targetKey(protocol: Protocol, address: Address, port: number): string {
+  return `${protocol} ${address} ${port}`;
+}
+
+function keyOf(target: Target): string {
+  return targetKey(target.protocol, Address.from(target.address), target.port);
+}
+
+class RoundRobinTarget implements AgentTarget {
+  readonly key: string;
+  readonly name: string;
+  readonly skipsRefusal: boolean;
+  private readonly direct: Endpoint | null;
+  private readonly endpoints: readonly Endpoint[];
+  private turn: number;
+
+  constructor(target: Target, previous: AgentTarget | undefined) {
+    this.key = keyOf(target);
+    this.name = target.name;
+    this.skipsRefusal = !target.direct;
+    this.direct = target.direct ? { address: Address.from(target.address), port: target.port } : null;
+    this.endpoints = target.endpoints.map(({ address, port }) => ({ address: Address.from(address), port }));
+    this.turn = previous instanceof RoundRobinTarget ? previous.turn : 0;
+  }
+
+  candidates(): Endpoint[] {
+    const { endpoints, direct } = this;
+    const first = endpoints.length === 0 ? 0 : this.turn++ % endpoints.length;
+    const rotated = [...endpoints.slice(first), ...endpoints.slice(0, first)];
+    return direct === null ? rotated : [direct, ...rotated];
+  }
+}
