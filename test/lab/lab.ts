@@ -69,8 +69,8 @@ export async function lab(url: string, body: (lab: Lab) => Promise<void>): Promi
     };
     const detail = (error: unknown): void => {
       // Our own assertions say it all; a TypeError wants its place.
-    const plain = error instanceof Error && error.name === "Error" ? error.message : undefined;
-    const text = plain ?? (error instanceof Error ? (error.stack ?? error.message) : String(error));
+      const plain = error instanceof Error && error.name === "Error" ? error.message : undefined;
+      const text = plain ?? (error instanceof Error ? (error.stack ?? error.message) : String(error));
       console.log(text.replaceAll(/^/gm, "#   "));
     };
     const check: Lab["check"] = async (name, run, options = {}) => {

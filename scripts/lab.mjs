@@ -1,0 +1,23 @@
+/** `npm run lab -- NAME…`: runs labs one after the other. Without a name: lists them. */
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { makeReady, ROOT } from "./ready.mjs";
+
+const SUFFIX = ".lab.ts";
+const known = readdirSync(join(ROOT, "test/lab"))
+  .filter(file => file.endsWith(SUFFIX))
+  .map(file => file.slice(0, -SUFFIX.length));
+const names = process.argv.slice(2);
+const unknown = names.filter(name => !known.includes(name));
+if (names.length === 0 || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`no such lab: ${unknown.join(", ")}`);
+  console.log(`labs: ${known.join(" ")}`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+makeReady();
+for (const name of names) {
+  const script = join(ROOT, `dist/test/lab/${name}.lab.js`);
+  const { status } = spawnSync(process.execPath, [script], { stdio: "inherit" });
+  if (status !== 0) process.exitCode = 1;
+}
