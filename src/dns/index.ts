@@ -2,3 +2,4 @@ export * from "./hosts-file.js";
 export * from "./hosts-section.js";
 export * from "./responder.js";
 export * from "./zone.js";
+export * from "./zone-answers.js";

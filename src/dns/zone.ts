@@ -19,6 +19,12 @@ export interface ZoneOptions {
   serial: number;
 }
 
+export interface AddressOwner {
+  readonly owner: PlacedService;
+  /** Null for the address of a whole service. */
+  readonly endpoint: PlacedEndpoint | null;
+}
+
 export class Zone {
   readonly domain: string;
   readonly synced: boolean;
@@ -27,7 +33,8 @@ export class Zone {
   readonly serial: number;
   readonly namespaces: ReadonlySet<string>;
   private readonly byKey = new Map<string, PlacedService>();
-  private readonly byAddress = new Map<string, { owner: PlacedService; endpoint: PlacedEndpoint | null }>();
+  private readonly byAddress = new Map<string, AddressOwner>();
+  private readonly pods = new Map<string, readonly Address[]>();
 
   constructor(options: ZoneOptions) {
     this.domain = options.domain.toLowerCase();
@@ -42,6 +49,7 @@ export class Zone {
       for (const address of owner.addresses)
         this.byAddress.set(address.toString(), { owner, endpoint: null });
       for (const endpoint of owner.endpoints) {
+        this.pods.set(`${dashed(endpoint.endpoint.address)}.${owner.service.namespace}`, endpoint.addresses);
         for (const address of endpoint.addresses) this.byAddress.set(address.toString(), { owner, endpoint });
       }
     }
@@ -51,12 +59,22 @@ export class Zone {
     return this.byKey.get(serviceKey({ name, namespace }));
   }
 
-  findAddress(address: Address): { owner: PlacedService; endpoint: PlacedEndpoint | null } | undefined {
-    return this.byAddress.get(address.toString());
+  /** Virtual addresses of the pod called `name` (`10-244-1-7`), when a headless service consumes it. */
+  findPod(name: string, namespace: string): readonly Address[] | undefined {
+    return this.pods.get(`${name}.${namespace}`);
   }
 
-  /** Whether `address` is one that only this zone can name. */
-  owns(address: Address): boolean {
-    return this.ranges.some(range => range.contains(address));
+  findAddress(address: Address): AddressOwner | undefined {
+    return this.byAddress.get(address.toString());
   }
+}
+
+/** An address as the label that stands for it in pod and endpoint names: `10-244-1-7`, `fd00--7`. */
+function dashed(address: string): string {
+  return address.replace(/[.:]/g, "-");
+}
+
+/** What an endpoint is called below its headless service: its own name, or its address. */
+export function endpointLabel({ endpoint }: PlacedEndpoint): string {
+  return endpoint.hostname ?? dashed(endpoint.address);
 }
