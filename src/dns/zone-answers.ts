@@ -64,7 +64,8 @@ export function answer(zone: Zone, name: string, type: string): ZoneAnswer {
   const reverse = parseReverse(lower);
   if (reverse !== null) return answerReverse(zone, asked, reverse, type);
   const node = findShort(zone, lower.split("."));
-  return node === null ? empty("REFUSED") : answerNode(zone, asked, node, type);
+  // A short name is a zone of its own: its SOA stands at the name itself.
+  return node === null ? empty("REFUSED") : answerNode(zone, asked, node, type, soaRecord(zone, asked));
 }
 
 /** What a name below a namespace stands for. */
@@ -90,7 +91,7 @@ function answerInZone(zone: Zone, asked: string, labels: readonly string[], type
   if (labels.length === 2) return zone.namespaces.has(namespace) ? nodata(soa) : nxdomain(soa);
   const node =
     branch === "svc" ? findService(zone, labels.slice(0, -2), namespace) : findPod(zone, labels, namespace);
-  return node === null ? nxdomain(soa) : answerNode(zone, asked, node, type);
+  return node === null ? nxdomain(soa) : answerNode(zone, asked, node, type, soa);
 }
 
 /** @param labels `SVC`, or with more before it */
@@ -145,13 +146,13 @@ function findShort(zone: Zone, labels: readonly string[]): Node | null {
   return node ?? (inner === labels ? null : findService(zone, labels.slice(0, -1), "svc"));
 }
 
-function answerNode(zone: Zone, asked: string, node: Node, type: string): ZoneAnswer {
+function answerNode(zone: Zone, asked: string, node: Node, type: string, soa: DnsRecord): ZoneAnswer {
   if (node.alias !== null) return answerAlias(zone, asked, node.alias, type);
   if (type === "A" || type === "AAAA") {
     const records = node.hosts.flatMap(host => addressRecords(asked, host.addresses, type));
-    return records.length > 0 ? found(records) : nodata(soaRecord(zone, zone.domain));
+    return records.length > 0 ? found(records) : nodata(soa);
   }
-  if (type !== "SRV" || node.ports.length === 0) return nodata(soaRecord(zone, zone.domain));
+  if (type !== "SRV" || node.ports.length === 0) return nodata(soa);
   const weight = Math.max(1, Math.floor(100 / node.hosts.length));
   const records = node.hosts.flatMap(({ target }) =>
     node.ports.map(({ port }): DnsRecord => {
@@ -181,7 +182,7 @@ function answerAlias(zone: Zone, asked: string, alias: string, type: string): Zo
       labels.length < 2 ? null : findService(zone, labels.slice(0, -1), labels.at(-1) as string);
     if (node === null) break;
     target = node.alias;
-    if (target === null) answers.push(...answerNode(zone, name, node, type).answers);
+    if (target === null) answers.push(...answerNode(zone, name, node, type, soaRecord(zone, name)).answers);
   }
   return found(answers);
 }
