@@ -19,7 +19,9 @@ export {
   ETIMEDOUT,
 } from "./ffi.js";
 export * from "./memory.js";
+export * from "./monitor.js";
 export * from "./privilege.js";
+export * from "./rtnetlink.js";
 export * from "./socket.js";
 export * from "./tun.js";
 export * from "./udp.js";

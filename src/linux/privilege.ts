@@ -16,6 +16,7 @@ import { systemError } from "./errors.js";
 import { EINVAL, libc, scratch, scratchAddress, settle } from "./ffi.js";
 
 const PR_SET_PDEATHSIG = 1;
+const PR_GET_PDEATHSIG = 2;
 const PR_SET_DUMPABLE = 4;
 const PR_CAPBSET_DROP = 24;
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -38,10 +39,13 @@ export interface DroppedPrivileges {
 
 /**
  * Leaves root for good: groups, group, user (when given and mapped into this user namespace), then all
- * capabilities, and forbids to gain any by exec. Clears the parent death signal, so set that afterwards.
+ * capabilities, and forbids to gain any by exec.
  */
 export function dropPrivileges(user: User | undefined): DroppedPrivileges {
   dropBoundingSet();
+  // The kernel forgets the parent death signal when credentials change.
+  libc.prctl(PR_GET_PDEATHSIG, scratchAddress(0, 4), 0, 0, 0);
+  const deathSignal = scratch.u32[0] as number;
   const userChanged = user !== undefined && changeUser(user);
   libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   // struct __user_cap_header_struct, then two __user_cap_data_struct: effective, permitted, inheritable.
@@ -53,6 +57,7 @@ export function dropPrivileges(user: User | undefined): DroppedPrivileges {
   if (sealed < 0) throw systemError("give up privileges", "prctl", sealed);
   // No core dumps and no ptrace by the user's other programs: this memory holds keys.
   libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  libc.prctl(PR_SET_PDEATHSIG, deathSignal, 0, 0, 0);
   return { userChanged, capableThreads: countCapableThreads() };
 }
 
@@ -108,11 +113,10 @@ export function hasNetAdmin(): boolean {
 }
 
 /**
- * Has the kernel send this process `signal` when its parent dies in any way. Returns false when the parent,
- * whose process id is `parentPid`, is gone already. A change of user clears the setting.
+ * Has the kernel send this process `signal` when its parent dies in any way. A parent that is gone already is
+ * not noticed: the end of the inherited control socket tells.
  */
-export function setParentDeathSignal(parentPid: number, signal: NodeJS.Signals = "SIGKILL"): boolean {
+export function setParentDeathSignal(signal: NodeJS.Signals): void {
   const result = settle(libc.prctl(PR_SET_PDEATHSIG, constants.signals[signal], 0, 0, 0));
   if (result < 0) throw systemError("follow the parent process", "prctl", result);
-  return process.ppid === parentPid;
 }
