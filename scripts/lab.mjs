@@ -1,4 +1,4 @@
-/** `npm run lab -- NAME…`: runs labs one after the other. Without a name: lists them. */
+/** `npm run lab -- NAME… [--OPTION…]`: runs labs one after the other. Without a name: lists them. */
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,8 @@ const SUFFIX = ".lab.ts";
 const known = readdirSync(join(ROOT, "test/lab"))
   .filter(file => file.endsWith(SUFFIX))
   .map(file => file.slice(0, -SUFFIX.length));
-const names = process.argv.slice(2);
+const names = process.argv.slice(2).filter(argument => !argument.startsWith("--"));
+const options = process.argv.slice(2).filter(argument => argument.startsWith("--"));
 const unknown = names.filter(name => !known.includes(name));
 if (names.length === 0 || unknown.length > 0) {
   if (unknown.length > 0) console.error(`no such lab: ${unknown.join(", ")}`);
@@ -18,6 +19,6 @@ if (names.length === 0 || unknown.length > 0) {
 makeReady();
 for (const name of names) {
   const script = join(ROOT, `dist/test/lab/${name}.lab.js`);
-  const { status } = spawnSync(process.execPath, [script], { stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, [script, ...options], { stdio: "inherit" });
   if (status !== 0) process.exitCode = 1;
 }

@@ -161,7 +161,8 @@ export class Host {
 
   /** Last lines of every program that ran here, for a failed lab. */
   tails(): string {
-    return this.#programs.map(program => program.tail()).join("\n");
+    const programs = this.#programs.filter(program => `${program.stdout}${program.stderr}`.trim() !== "");
+    return programs.map(program => program.tail(6)).join("\n");
   }
 
   async close(): Promise<void> {

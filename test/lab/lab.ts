@@ -3,6 +3,7 @@
  * lack. Prints TAP, so `npm test` counts every check.
  */
 import { spawnSync } from "node:child_process";
+import { setMaxListeners } from "node:events";
 import { inSandbox, type Sandbox } from "./sandbox.js";
 import { makeTopology, type Topology } from "./topology.js";
 
@@ -59,6 +60,8 @@ async function limited<T>(body: () => Promise<T>, timeoutMs: number, signal: Abo
 export async function lab(url: string, body: (lab: Lab) => Promise<void>): Promise<void> {
   await inSandbox(url, async sandbox => {
     const signal = AbortSignal.any([sandbox.signal, AbortSignal.timeout(LAB_LIMIT_MS)]);
+    // Every program of the lab listens to it.
+    setMaxListeners(0, signal, sandbox.signal);
     const topology = await makeTopology(sandbox);
     let count = 0;
     let failed = 0;
