@@ -29,11 +29,14 @@ export async function startAdmin(socketPath: string, handler: AdminHandler): Pro
       res.end(JSON.stringify(body ?? {}));
     };
     const route = routes[`${req.method} ${req.url}`];
-    if (route === undefined) return reply(404, { code: "NOT_FOUND", message: "no such request" });
-    route().then(
-      body => reply(200, body),
-      (error: unknown) => reply(503, describe(error)),
-    );
+    if (route === undefined) {
+      reply(404, { code: "NOT_FOUND", category: "internal", message: "no such request" });
+    } else {
+      route().then(
+        body => reply(200, body),
+        (error: unknown) => reply(503, describe(error)),
+      );
+    }
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -81,11 +81,11 @@ export class ControlApi {
 
   #readPreamble(socket: Socket): void {
     let held = Buffer.alloc(0);
-    const give = (why: string): void => {
+    const refuse = (why: string): void => {
       this.#options.log.warn("control connection refused", { why });
       socket.destroy();
     };
-    const timer = setTimeout(() => give("no preamble in time"), PREAMBLE_TIMEOUT_MS);
+    const timer = setTimeout(() => refuse("no preamble in time"), PREAMBLE_TIMEOUT_MS);
     const onData = (chunk: Buffer): void => {
       held = Buffer.concat([held, chunk]);
       const end = held.indexOf(0x0a);
@@ -94,9 +94,12 @@ export class ControlApi {
       socket.off("data", onData);
       const publicKey =
         end === -1 || end > PREAMBLE_LIMIT_BYTES ? null : parsePreamble(held.subarray(0, end));
-      if (publicKey === null) return give("bad preamble");
-      this.#nameless.delete(socket);
-      this.#admit(socket, publicKey, held.subarray(end + 1));
+      if (publicKey === null) {
+        refuse("bad preamble");
+      } else {
+        this.#nameless.delete(socket);
+        this.#admit(socket, publicKey, held.subarray(end + 1));
+      }
     };
     this.#nameless.add(socket);
     socket.on("data", onData);
@@ -139,13 +142,18 @@ export class ControlApi {
     const socket = req.socket;
     const publicKey = this.#deviceOf.get(socket);
     if (publicKey === undefined) throw new TypeError("a connection without a device reached the HTTP server");
-    if (req.url !== CATALOG_PATH) return fail(res, 404, "no such resource");
-    if (req.method !== "GET") return fail(res, 405, "only GET");
-    // Pipelined behind a stream that never ends, an answer would only pile up.
-    if (this.#streams.has(socket)) return void socket.destroy();
-    const stream = new CatalogStream(res, () => this.#options.viewOf(publicKey), this.#times);
-    this.#streams.set(socket, stream);
-    res.once("close", () => this.#streams.delete(socket));
+    if (req.url !== CATALOG_PATH) {
+      fail(res, 404, "no such resource");
+    } else if (req.method !== "GET") {
+      fail(res, 405, "only GET");
+    } else if (this.#streams.has(socket)) {
+      // Pipelined behind a stream that never ends, an answer would only pile up.
+      socket.destroy();
+    } else {
+      const stream = new CatalogStream(res, () => this.#options.viewOf(publicKey), this.#times);
+      this.#streams.set(socket, stream);
+      res.once("close", () => this.#streams.delete(socket));
+    }
   }
 }
 

@@ -12,3 +12,4 @@ export {
   agentRevoke,
   agentRun,
 } from "./commands.js";
+export { createLogger, type LoggerOptions } from "./logger.js";

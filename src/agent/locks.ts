@@ -51,6 +51,10 @@ export function lockForRun(dir: string): FileLock {
   });
 }
 
+export function describeRunning(adminSocket: string): string {
+  return JSON.stringify({ pid: process.pid, adminSocket } satisfies RunningAgent);
+}
+
 /** What the lock file says; its writer may have died since. */
 export function readRunningAgent(dir: string): RunningAgent | null {
   try {

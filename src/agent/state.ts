@@ -10,7 +10,8 @@
  * an error that names the place, and is never overwritten. A device's private key is in none of them.
  */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, link, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { Address, CzctlError, Prefix } from "../base/index.js";
@@ -73,67 +74,80 @@ const peersSchema: z.ZodType<{ version: 1; peers: PeerRecord[] }> = z.object({
   ),
 });
 
-export const PEERS_FILE = "peers.json";
-const AGENT_FILE = "agent.json";
+export function peersPath(dir: string): string {
+  return join(dir, "peers.json");
+}
+
+function agentPath(dir: string): string {
+  return join(dir, "agent.json");
+}
 
 /** Makes DIR with both files; refuses a directory that already holds an agent. */
 export async function createAgentState(dir: string, config: AgentConfig): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    await chmod(dir, 0o700);
-    // The exclusive creation is what decides between two `agent init` at the same time.
-    const file = await open(join(dir, AGENT_FILE), "wx", 0o600);
-    await file.writeFile(`${JSON.stringify(config, null, 2)}\n`);
-    await file.sync();
-    await file.close();
+    await makePrivate(dir);
+    if (existsSync(agentPath(dir))) throw alreadyThere(dir);
+    // Devices of an agent whose agent.json was lost: not ours to forget.
+    if (!existsSync(peersPath(dir))) await writePeers(dir, []);
+    else if ((await readPeers(dir)).length > 0) throw alreadyThere(dir);
+    // Last, complete, and by link(2), which replaces nothing: it decides between two at the same time.
+    const temporary = await writeTemporary(agentPath(dir), config);
+    await link(temporary, agentPath(dir)).finally(() => rm(temporary));
   } catch (cause) {
     throw asStateError(dir, cause);
   }
-  await writePeers(dir, []);
+}
+
+/** An empty directory is taken to be made for this; one that others use is not closed to them. */
+async function makePrivate(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  if (((await stat(dir)).mode & 0o077) === 0) return;
+  if ((await readdir(dir)).length > 0) throw tooOpen(dir, dir);
+  await chmod(dir, 0o700);
 }
 
 export async function readAgentConfig(dir: string): Promise<AgentConfig> {
-  return readJson(dir, AGENT_FILE, agentSchema);
+  return readJson(dir, agentPath(dir), agentSchema);
 }
 
 export async function readPeers(dir: string): Promise<PeerRecord[]> {
-  return (await readJson(dir, PEERS_FILE, peersSchema)).peers;
+  return (await readJson(dir, peersPath(dir), peersSchema)).peers;
 }
 
 /** The caller holds the lock. */
 export async function writePeers(dir: string, peers: readonly PeerRecord[]): Promise<void> {
-  const path = join(dir, PEERS_FILE);
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
-    const file = await open(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify({ version: 1, peers }, null, 1)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
+    await rename(await writeTemporary(peersPath(dir), { version: 1, peers }), peersPath(dir));
   } catch (cause) {
-    await rm(temporary, { force: true });
     throw asStateError(dir, cause);
   }
 }
 
-/** Keys lie here: nobody else may read them. Mended in silence would hide that somebody could. */
-export async function checkPermissions(dir: string): Promise<void> {
-  for (const path of [dir, join(dir, AGENT_FILE), join(dir, PEERS_FILE)]) {
-    const mode = (await stat(path)).mode & 0o077;
-    if (mode === 0) continue;
-    throw new CzctlError(`${path} is readable by other users`, {
-      code: "AGENT_STATE_PERMISSIONS",
-      category: "config",
-      hint: `Run: chmod -R go= ${dir}`,
-    });
+/** The path of a complete file beside `path`, on disk, that may take its place. */
+async function writeTemporary(path: string, data: unknown): Promise<string> {
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  const file = await open(temporary, "wx", 0o600);
+  try {
+    await file.writeFile(`${JSON.stringify(data, null, 2)}\n`);
+    await file.sync();
+    return temporary;
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  } finally {
+    await file.close();
   }
 }
 
-async function readJson<T>(dir: string, name: string, schema: z.ZodType<T>): Promise<T> {
-  const path = join(dir, name);
+/** Keys lie here: nobody else may read them. To mend it silently would hide that somebody could. */
+export async function checkPermissions(dir: string): Promise<void> {
+  for (const path of [dir, agentPath(dir), peersPath(dir)]) {
+    const { mode } = await stat(path).catch(cause => Promise.reject(asStateError(dir, cause)));
+    if ((mode & 0o077) !== 0) throw tooOpen(dir, path);
+  }
+}
+
+async function readJson<T>(dir: string, path: string, schema: z.ZodType<T>): Promise<T> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -161,17 +175,28 @@ function corrupt(path: string, why: string): CzctlError {
   });
 }
 
+function tooOpen(dir: string, path: string): CzctlError {
+  return new CzctlError(`${path} is open to other users`, {
+    code: "AGENT_STATE_PERMISSIONS",
+    category: "config",
+    hint: `Choose a directory of its own, or run: chmod -R go= ${dir}`,
+  });
+}
+
+function alreadyThere(dir: string, cause?: unknown): CzctlError {
+  return new CzctlError(`${dir} already holds an agent`, {
+    code: "AGENT_EXISTS",
+    category: "user",
+    hint: "Choose another --dir, or remove this one if its devices may be forgotten.",
+    cause,
+  });
+}
+
 /** File-system errors in the user's words. */
 function asStateError(dir: string, cause: unknown): CzctlError {
+  if (cause instanceof CzctlError) return cause;
   const { code, path, message } = cause as NodeJS.ErrnoException;
-  if (code === "EEXIST") {
-    return new CzctlError(`${dir} already holds an agent`, {
-      code: "AGENT_EXISTS",
-      category: "user",
-      hint: "Choose another --dir, or remove this one if its devices may be forgotten.",
-      cause,
-    });
-  }
+  if (code === "EEXIST") return alreadyThere(dir, cause);
   if (code === "ENOENT" || code === "ENOTDIR") {
     return new CzctlError(`${dir} holds no agent (${path ?? message} is missing)`, {
       code: "AGENT_NOT_FOUND",

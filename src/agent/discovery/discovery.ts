@@ -1,0 +1,23 @@
+/**
+ * Where the catalog comes from. Whatever the source, it tells the whole catalog each time something in it has
+ * changed; finding out what that means for each device is the agent's business.
+ */
+import type { SourceService } from "../../catalog/index.js";
+
+export interface Discovery {
+  /**
+   * Resolves when the first catalog has been given to `onCatalog`; throws CzctlError when there is none. From
+   * then on trouble is logged, and the last good catalog stands.
+   */
+  start(onCatalog: (services: readonly SourceService[]) => void): Promise<void>;
+  stop(): void;
+}
+
+/** `agent run` without a catalog: devices connect and see nothing. */
+export class NoDiscovery implements Discovery {
+  async start(onCatalog: (services: readonly SourceService[]) => void): Promise<void> {
+    onCatalog([]);
+  }
+
+  stop(): void {}
+}

@@ -1,0 +1,105 @@
+/**
+ * Who may reach what. Each device's rules are a grant; devices with equal rules share one. The same rules
+ * decide what a device sees in its catalog and what the data plane dials for it, so neither can say more than
+ * the other.
+ */
+import { CzctlError } from "../base/index.js";
+import { grantName, parseGrant, type Rule, restrictService } from "../catalog/index.js";
+import { CatalogView, type Teamspace } from "./catalog-view.js";
+import type { PeerRecord } from "./state.js";
+import type { Exposed, ExposedService } from "./target-addresses.js";
+
+/** Rules by grant name. */
+export type Grants = ReadonlyMap<string, readonly Rule[]>;
+
+/** A device as the running agent knows it. */
+export interface Device {
+  readonly record: PeerRecord;
+  readonly grant: string;
+}
+
+/** Devices by public key, and their grants. Throws CzctlError (config) on a rule that is none. */
+export function readDevices(peers: readonly PeerRecord[]): { devices: Map<string, Device>; grants: Grants } {
+  const grants = new Map<string, readonly Rule[]>();
+  const devices = new Map<string, Device>();
+  // Ten thousand devices usually have a handful of different rules.
+  const nameOf = new Map<string, string>();
+  for (const record of peers) {
+    const text = record.allow.join("\n");
+    let grant = nameOf.get(text);
+    if (grant === undefined) {
+      const rules = parseAllow(record);
+      grant = grantName(rules);
+      nameOf.set(text, grant);
+      grants.set(grant, rules);
+    }
+    devices.set(record.publicKey, { record, grant });
+  }
+  return { devices, grants };
+}
+
+function parseAllow(record: PeerRecord): Rule[] {
+  try {
+    return parseGrant(record.allow);
+  } catch (cause) {
+    throw new CzctlError(`peers.json: device ${record.name}: ${(cause as Error).message}`, {
+      code: "AGENT_STATE_CORRUPT",
+      category: "config",
+      hint: "Revoke the device and invite it again.",
+      cause,
+    });
+  }
+}
+
+export function sameGrants(a: Grants, b: Grants): boolean {
+  return a.size === b.size && [...a.keys()].every(name => b.has(name));
+}
+
+/** The catalog under the grants: what the data plane is told, and what devices are told. Immutable. */
+export class Exposure {
+  readonly exposed: Exposed;
+  readonly #grants: Grants;
+  readonly #teamspace: Teamspace;
+  /** Made when a device of the grant first asks. */
+  readonly #views: Map<string, CatalogView>;
+
+  constructor(exposed: Exposed, grants: Grants, teamspace: Teamspace) {
+    this.exposed = exposed;
+    this.#grants = grants;
+    this.#teamspace = teamspace;
+    this.#views = new Map();
+  }
+
+  /** The `targets` message. */
+  message(): { type: "targets"; targets: Exposed["targets"]; grants: Record<string, number[]> } {
+    const grants: Record<string, number[]> = {};
+    for (const [name, rules] of this.#grants) grants[name] = this.#indexes(rules);
+    return { type: "targets", targets: this.exposed.targets, grants };
+  }
+
+  view(grant: string): CatalogView {
+    let view = this.#views.get(grant);
+    if (view === undefined) {
+      const rules = this.#grants.get(grant) ?? [];
+      const services = this.exposed.services.flatMap(({ service }) => restrictService(rules, service) ?? []);
+      view = new CatalogView(this.#teamspace, services);
+      this.#views.set(grant, view);
+    }
+    return view;
+  }
+
+  #indexes(rules: readonly Rule[]): number[] {
+    const indexes = new Set<number>();
+    for (const exposed of this.exposed.services) {
+      for (const index of allowedTargets(exposed, rules)) indexes.add(index);
+    }
+    return [...indexes];
+  }
+}
+
+function allowedTargets({ service, targets }: ExposedService, rules: readonly Rule[]): number[] {
+  const ports = restrictService(rules, service)?.ports ?? [];
+  return targets
+    .filter(target => ports.some(port => port.protocol === target.protocol && port.port === target.port))
+    .map(target => target.index);
+}

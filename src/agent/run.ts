@@ -1,0 +1,197 @@
+/**
+ * The running agent: joins peers.json, discovery, policy, control API and data plane. Holds no privilege. All
+ * state that changes is here: devices, grants and the exposed catalog.
+ *
+ *     peers.json ──┐                     ┌──► data plane   start, peers, targets
+ *                  ├─► devices, exposure ┤
+ *     discovery ───┘                     └──► control API  each device's catalog
+ */
+import type { Server } from "node:http";
+import type { PeerConfig, ToDataplane } from "../api/index.js";
+import { CONTROL_PORT } from "../api/index.js";
+import { formatEndpoint, type Logger } from "../base/index.js";
+import { startAdmin } from "./admin.js";
+import { AgentEvents } from "./agent-events.js";
+import type { Teamspace } from "./catalog-view.js";
+import { ControlApi } from "./control-api.js";
+import { DataplaneKeeper } from "./dataplane-keeper.js";
+import type { Discovery } from "./discovery/discovery.js";
+import { FileWatch } from "./file-watch.js";
+import { type Device, Exposure, type Grants, readDevices, sameGrants } from "./policy.js";
+import type { AgentSockets } from "./sockets.js";
+import { type AgentConfig, peersPath, readPeers } from "./state.js";
+import { type Exposed, exposeServices } from "./target-addresses.js";
+import { agentAddresses, INNER_MTU, tunnelPrefixes } from "./tunnel.js";
+
+export interface AgentOptions {
+  dir: string;
+  config: AgentConfig;
+  sockets: AgentSockets;
+  discovery: Discovery;
+  log: Logger;
+  version: string;
+  disableOffloads: ("gso" | "gro")[];
+  /** Script to run as data plane (tests). */
+  dataplaneEntry?: string;
+}
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #teamspace: Teamspace;
+  readonly #keeper: DataplaneKeeper;
+  readonly #events: AgentEvents;
+  #devices: ReadonlyMap<string, Device> = new Map();
+  #grants: Grants = new Map();
+  #exposed: Exposed = { targets: [], services: [] };
+  #exposure: Exposure;
+  #admin: Server | undefined;
+  #control: ControlApi | undefined;
+  #watch: FileWatch | undefined;
+  #starting: Promise<void> | undefined;
+  /** The one reload under way, and those behind it. */
+  #reloading: Promise<void> = Promise.resolve();
+
+  constructor(options: AgentOptions) {
+    const { config, log, version, dataplaneEntry } = options;
+    this.#options = options;
+    this.#teamspace = { zone: config.zone, teamspace: config.teamspace, agentVersion: version };
+    this.#exposure = new Exposure(this.#exposed, this.#grants, this.#teamspace);
+    this.#events = new AgentEvents(log, publicKey => this.#devices.get(publicKey)?.record.name);
+    this.#keeper = new DataplaneKeeper({
+      log,
+      opening: () => [this.#startMessage(), this.#exposure.message()],
+      onMessage: message => this.#events.handle(message),
+      ...(dataplaneEntry === undefined ? {} : { entry: dataplaneEntry }),
+    });
+  }
+
+  /** Resolves when devices can connect; throws CzctlError when that cannot be. */
+  start(): Promise<void> {
+    this.#starting = this.#start();
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
+    const { dir, sockets, discovery, log, config } = this.#options;
+    // The door opens before peers.json is read: a command that finds no door has written before the reading.
+    let opened: () => void = () => {};
+    const open = new Promise<void>(resolve => {
+      opened = resolve;
+    });
+    this.#admin = await startAdmin(sockets.adminPath, {
+      reload: () => open.then(() => this.#reload()).then(() => this.#confirm()),
+      status: () => open.then(() => this.#keeper.status()),
+    });
+    this.#watch = new FileWatch(peersPath(dir), () => {
+      this.#reload().catch((error: Error) => log.error(`${error.message}; the last good peers stand`));
+    });
+    this.#takeDevices(readDevices(await readPeers(dir)));
+    await discovery.start(services => {
+      this.#exposed = exposeServices(services, tunnelPrefixes(config).v6);
+      this.#expose();
+      log.info("catalog", { services: services.length, targets: this.#exposed.targets.length });
+    });
+    this.#control = await ControlApi.listen({
+      socketPath: sockets.controlPath,
+      log,
+      viewOf: publicKey => {
+        const device = this.#devices.get(publicKey);
+        return device === undefined ? null : this.#exposure.view(device.grant);
+      },
+    });
+    await this.#keeper.start();
+    opened();
+    log.info("agent runs", {
+      teamspace: config.teamspace,
+      endpoint: config.endpoint,
+      devices: this.#devices.size,
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#keeper.stop();
+    // Whatever was still being opened is open or has failed now, and can be closed.
+    await this.#starting?.catch(() => {});
+    this.#watch?.stop();
+    this.#options.discovery.stop();
+    await this.#control?.close();
+    this.#admin?.close();
+    this.#admin?.closeAllConnections();
+  }
+
+  /** Takes up peers.json. Calls line up, and each sees the file as it was when called or newer. */
+  #reload(): Promise<void> {
+    const reload = this.#reloading.then(async () => {
+      this.#takeDevices(readDevices(await readPeers(this.#options.dir)));
+    });
+    this.#reloading = reload.catch(() => {});
+    return reload;
+  }
+
+  /** The data plane works through its messages in order, so an answer comes after what was sent before. */
+  async #confirm(): Promise<void> {
+    // One that dies over it is followed by one that starts with the new state.
+    await this.#keeper.status().catch(() => this.#keeper.status());
+  }
+
+  #takeDevices({ devices, grants }: { devices: ReadonlyMap<string, Device>; grants: Grants }): void {
+    const before = this.#devices;
+    const remove = [...before.keys()].filter(publicKey => !devices.has(publicKey));
+    const set = [...devices.values()].filter(
+      device => !sameDevice(before.get(device.record.publicKey), device),
+    );
+    this.#devices = devices;
+    // A device may only name a grant that the data plane knows, so: gone devices, grants, new devices.
+    if (remove.length > 0) this.#keeper.send({ type: "peers", remove });
+    if (!sameGrants(grants, this.#grants)) {
+      this.#grants = grants;
+      this.#expose();
+    }
+    if (set.length > 0) this.#keeper.send({ type: "peers", set: set.map(peerConfig) });
+    this.#control?.sync();
+    for (const publicKey of remove) {
+      this.#events.forget(publicKey);
+      this.#options.log.info("device revoked", { device: before.get(publicKey)?.record.name });
+    }
+  }
+
+  #expose(): void {
+    this.#exposure = new Exposure(this.#exposed, this.#grants, this.#teamspace);
+    this.#keeper.send(this.#exposure.message());
+    this.#control?.sync();
+  }
+
+  #startMessage(): ToDataplane {
+    const { config, sockets, disableOffloads } = this.#options;
+    const inner = agentAddresses(tunnelPrefixes(config));
+    return {
+      type: "start",
+      role: "agent",
+      privateKey: config.privateKey,
+      innerAddresses: inner.map(String),
+      mtu: INNER_MTU,
+      listenPort: config.listenPort,
+      peers: [...this.#devices.values()].map(peerConfig),
+      control: {
+        socketPath: sockets.controlPath,
+        remote: formatEndpoint({ address: inner[0], port: CONTROL_PORT }),
+      },
+      ...(disableOffloads.length === 0 ? {} : { disable: disableOffloads }),
+    };
+  }
+}
+
+function peerConfig({ record, grant }: Device): PeerConfig {
+  const [v4, v6] = record.addresses;
+  return {
+    publicKey: record.publicKey,
+    presharedKey: record.presharedKey,
+    allowedIps: [`${v4}/32`, `${v6}/128`],
+    name: record.name,
+    grant,
+  };
+}
+
+function sameDevice(a: Device | undefined, b: Device): boolean {
+  return a !== undefined && JSON.stringify(peerConfig(a)) === JSON.stringify(peerConfig(b));
+}
