@@ -1,5 +1,5 @@
 /** Where the agent's Unix sockets are. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -13,17 +13,24 @@ export interface AgentSockets {
   remove(): void;
 }
 
-/** In DIR, or in a private temporary directory when DIR's name is too long for a socket's. */
+/**
+ * In DIR, or in a private temporary directory when DIR's name is too long for a socket's. The caller holds
+ * the run lock: sockets that are there already belonged to an agent that was killed.
+ */
 export function placeSockets(dir: string): AgentSockets {
   const home = resolve(dir);
   const fits = Buffer.byteLength(join(home, "control.sock")) <= MAX_PATH_BYTES;
   const base = fits ? home : mkdtempSync(join(tmpdir(), "czctl-agent-"));
-  const paths = { adminPath: join(base, "admin.sock"), controlPath: join(base, "control.sock") };
-  const remove = (): void => {
-    for (const path of Object.values(paths)) rmSync(path, { force: true });
-    if (!fits) rmSync(base, { recursive: true, force: true });
+  const adminPath = join(base, "admin.sock");
+  const controlPath = join(base, "control.sock");
+  const clear = (): void => {
+    rmSync(adminPath, { force: true });
+    rmSync(controlPath, { force: true });
   };
-  // A killed agent leaves its sockets; the run lock says that they are nobody's.
-  for (const path of Object.values(paths)) rmSync(path, { force: true });
-  return { ...paths, remove };
+  const remove = (): void => {
+    clear();
+    if (!fits) rmdirSync(base);
+  };
+  clear();
+  return { adminPath, controlPath, remove };
 }
