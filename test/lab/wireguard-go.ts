@@ -1,7 +1,8 @@
 /** Debian's wireguard-go with kernel routing: the standard peer of the interop labs and of the benchmarks. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Credential, parseCredential } from "../../src/catalog/index.js";
 import type { Host } from "./host.js";
 import { eventually, type Program } from "./program.js";
 
@@ -74,4 +75,29 @@ export async function startWireguardGo(host: Host, options: WireguardOptions): P
     ].join("\n"),
   );
   return program;
+}
+
+/** The stock client of one of our agent's devices, as its owner would write the configuration. */
+export async function startStandardClient(
+  host: Host,
+  credentialFile: string,
+  allowedIps: string[],
+  device = "wg0",
+): Promise<Credential> {
+  const credential = parseCredential(readFileSync(credentialFile, "utf8"));
+  await startWireguardGo(host, {
+    device,
+    privateKey: credential.privateKey,
+    addresses: credential.innerAddresses.map(address => `${address}/${address.includes(":") ? 128 : 32}`),
+    mtu: credential.mtu,
+    peers: [
+      {
+        publicKey: credential.agent.publicKey,
+        presharedKey: credential.presharedKey,
+        endpoint: credential.agent.endpoint,
+        allowedIps,
+      },
+    ],
+  });
+  return credential;
 }

@@ -1,0 +1,169 @@
+/** Both roles against WireGuard and TCP that we did not write: Debian's wireguard-go and the kernel. */
+import { randomBytes } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Credential, formatCredential, type Service } from "../../src/catalog/index.js";
+import { catalogText } from "./catalog.js";
+import { Agent, Czctl } from "./czctl.js";
+import { assert, assertEqual, type Lab, lab } from "./lab.js";
+import { runIperf, startIperf, startNginx } from "./programs.js";
+import { AGENT_ADDRESS, AGENT_PORT, addClusterAddresses } from "./topology.js";
+import { makeKeyPair, startStandardClient, startWireguardGo } from "./wireguard-go.js";
+
+const NEEDS = ["/dev/net/tun", "wireguard-go", "wg", "curl", "nginx", "iperf3"];
+const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
+const FILES = ["10.96.0.30", "fd00:96::30"];
+const CLUSTER_PREFIXES = ["10.96.0.0/16", "fd00:96::/64"];
+const BODY = randomBytes(20_000_000);
+
+async function transfers(
+  l: Lab,
+  who: string,
+  v4: () => Promise<string>,
+  v6: () => Promise<string>,
+): Promise<void> {
+  const { laptop, check } = l;
+  for (const [family, address] of [
+    ["IPv4", v4],
+    ["IPv6", v6],
+  ] as const) {
+    await check(`${who}: 20 MB down over ${family}`, async () => {
+      const out = join(laptop.dir, "download");
+      const host = (await address()).replace(/^(.*:.*)$/, "[$1]");
+      await laptop.run("curl", ["-sS", "--fail", "--max-time", "30", "-o", out, `http://${host}/body`]);
+      assert(readFileSync(out).equals(BODY), "the body came changed");
+      return undefined;
+    });
+  }
+  await check(`${who}: 20 MB up`, async () => {
+    const file = join(laptop.dir, "upload");
+    writeFileSync(file, BODY);
+    const url = `http://${await v4()}/upload/body`;
+    await laptop.run("curl", ["-sS", "--fail", "--max-time", "30", "-T", file, url]);
+    assert(readFileSync(join(l.cluster.dir, "nginx/www/upload/body")).equals(BODY), "the body came changed");
+    return undefined;
+  });
+  await check(`${who}: a closed port is refused at once`, async () => {
+    const result = await laptop.exec("curl", ["-sS", "--max-time", "5", `http://${await v4()}:81/`]);
+    assertEqual(result.code, 7, `curl's exit code (${result.stderr.trim()})`);
+    assert(result.ms < 1_500, `took ${result.ms} ms`);
+    return undefined;
+  });
+  for (const direction of ["up", "down"] as const) {
+    await check(`${who}: iperf3 ${direction}`, async () => {
+      const { gigabitsPerSecond } = await runIperf(laptop, await v4(), direction, 2);
+      return `${gigabitsPerSecond.toFixed(2)} Gbit/s`;
+    });
+  }
+}
+
+async function theirClient(l: Lab): Promise<void> {
+  const ports = [80, 5201].map(port => ({ name: `p${port}`, protocol: "TCP" as const, port }));
+  const catalog = catalogText([{ namespace: "shop", name: "files", clusterIps: FILES, ports }]);
+  const agent = await Agent.make(l.sandbox, l.cluster, { catalog });
+  const credential = await agent.invite("stock");
+  const ok = await l.check("wireguard-go completes a handshake with our agent", async () => {
+    const { agent: peer } = await startStandardClient(l.laptop, credential, [
+      ...CLUSTER_PREFIXES,
+      `${parseInner(credential)[0]}/32`,
+    ]);
+    await l.laptop.exec("ping", ["-c1", "-W2", peer.innerAddresses[0]]);
+    const handshakes = await l.laptop.run("wg", ["show", "wg0", "latest-handshakes"]);
+    assert(/\t[1-9]\d*$/m.test(handshakes), `wg show: ${handshakes}`);
+    return undefined;
+  });
+  if (ok)
+    await transfers(
+      l,
+      "wireguard-go → agent",
+      async () => FILES[0] ?? "",
+      async () => FILES[1] ?? "",
+    );
+  for (const program of [agent.program]) await program?.stop();
+  await l.laptop.ip("link del wg0\n");
+}
+
+function parseInner(credentialFile: string): [string, string] {
+  return (JSON.parse(readFileSync(credentialFile, "utf8")) as Credential).agent.innerAddresses;
+}
+
+async function theirServer(l: Lab): Promise<void> {
+  const [ours, theirs] = [makeKeyPair(), makeKeyPair()];
+  const presharedKey = makeKeyPair().privateKey;
+  const credential: Credential = {
+    version: 1,
+    kind: "czctl-credential",
+    teamspace: "stock",
+    device: "laptop",
+    privateKey: ours.privateKey,
+    presharedKey,
+    innerAddresses: ["100.126.0.2", "fd00:126::2"],
+    agent: {
+      publicKey: theirs.publicKey,
+      endpoint: `${AGENT_ADDRESS}:${AGENT_PORT}`,
+      innerAddresses: ["100.126.0.1", "fd00:126::1"],
+    },
+    zone: "cluster.local",
+    mtu: 1420,
+  };
+  await startWireguardGo(l.cluster, {
+    device: "wg0",
+    privateKey: theirs.privateKey,
+    listenPort: AGENT_PORT,
+    addresses: ["100.126.0.1/32", "fd00:126::1/128"],
+    peers: [{ publicKey: ours.publicKey, presharedKey, allowedIps: ["100.126.0.2/32", "fd00:126::2/128"] }],
+  });
+  const files: Service = {
+    namespace: "shop",
+    name: "files",
+    kind: "cluster",
+    ports: [80, 81, 5201].map(port => ({ name: `p${port}`, protocol: "tcp", port })),
+    targets: FILES,
+    endpoints: [],
+  };
+  const catalog = { zone: "cluster.local", teamspace: "stock", agentVersion: "0", services: [files] };
+  const catalogFile = join(l.cluster.dir, "catalog.json");
+  writeFileSync(catalogFile, JSON.stringify(catalog));
+  const control = l.cluster.spawn(process.execPath, [CONTROL_API, "100.126.0.1", catalogFile]);
+  await control.waitForLine(/ready/);
+  const czctl = new Czctl(l.laptop);
+  const file = join(l.laptop.dir, "stock.credential");
+  writeFileSync(file, formatCredential(credential), { mode: 0o600 });
+  const ok = await l.check("czctl up against wireguard-go and a kernel behind it", async () => {
+    await czctl.run(["space", "add", file]);
+    await czctl.up();
+    await czctl.waitUntilConnected();
+    return undefined;
+  });
+  if (!ok) return;
+  const address = async (family: 4 | 6): Promise<string> =>
+    (await czctl.services())[0]?.addresses.find(text => text.includes(":") === (family === 6)) ?? "none";
+  await transfers(
+    l,
+    "czctl → wireguard-go",
+    () => address(4),
+    () => address(6),
+  );
+  await l.check("czctl down", async () => {
+    await czctl.run(["down"]);
+    return undefined;
+  });
+}
+
+await lab(import.meta.url, async l => {
+  const ready = await l.check(
+    "servers in the cluster",
+    async () => {
+      await addClusterAddresses(l.cluster, FILES);
+      const root = await startNginx(l.cluster, FILES);
+      writeFileSync(join(root, "body"), BODY);
+      await startIperf(l.cluster, FILES[0] ?? "");
+      return undefined;
+    },
+    { needs: NEEDS },
+  );
+  if (!ready) return;
+  await theirClient(l);
+  await theirServer(l);
+});
