@@ -18,7 +18,7 @@ export interface DaemonOperations {
   services: { request: Nothing; response: ServiceRow[] };
   flows: { request: Nothing; response: FlowStatus[] };
   /** Answers when device, routes, names and data plane are gone; the daemon exits right after. */
-  stop: { request: Nothing; response: { pids: number[] } };
+  stop: { request: Nothing; response: Nothing };
   "space.add": { request: { credential: string; name?: string }; response: SpaceSummary };
   "space.list": { request: Nothing; response: SpaceSummary[] };
   "space.select": { request: { name: string }; response: SpaceSummary };
@@ -72,8 +72,7 @@ export interface Problem {
 export interface DaemonStatus {
   version: string;
   pid: number;
-  /** Absent when the daemon was started by hand. */
-  supervisorPid?: number;
+  supervisorPid: number;
   uptimeMs: number;
   space: string;
   teamspace: string | null;
@@ -82,6 +81,8 @@ export interface DaemonStatus {
   link: LinkState;
   /** Why it is not connected, as far as one can tell. */
   problem: Problem | null;
+  /** What else is not as it should be: hosts file not writable, range full. */
+  warnings: string[];
   device: { name: string; addresses: string[]; ranges: string[]; mtu: number };
   hostsFile: string;
   dns: string[];
@@ -102,6 +103,7 @@ export interface UpSummary {
   device: string;
   ranges: string[];
   services: { known: number; consumed: number };
+  warnings: string[];
   tookMs: number;
 }
 

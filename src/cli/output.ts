@@ -21,7 +21,12 @@ export function printJson(value: unknown): void {
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = [header, ...rows.map(row => row.map(plainText))];
   const widths = header.map((_, column) => Math.max(...cells.map(row => (row[column] ?? "").length)));
-  const lines = cells.map(row => row.map((cell, i) => cell.padEnd(widths[i] as number)).join("  ").trimEnd());
+  const lines = cells.map(row =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] as number))
+      .join("  ")
+      .trimEnd(),
+  );
   lines[0] = paint("bold", lines[0] as string);
   return lines.join("\n");
 }
@@ -77,6 +82,7 @@ export function reportError(error: unknown, json: boolean): number {
   const line = plainText(known.message.replaceAll("\n", " "));
   process.stderr.write(`${paint("red", "czctl:", process.stderr)} ${line}\n`);
   if (known.hint !== undefined) process.stderr.write(`  ${plainText(known.hint)}\n`);
-  if (process.env.CZCTL_DEBUG === "1") process.stderr.write(`${(known.cause as Error)?.stack ?? known.stack}\n`);
+  if (process.env.CZCTL_DEBUG === "1")
+    process.stderr.write(`${(known.cause as Error)?.stack ?? known.stack}\n`);
   return EXIT_CODES[known.category];
 }

@@ -3,10 +3,11 @@
  * Who may talk to it is decided by the socket: mode 0660, owner root, group `czctl` if that group exists, else
  * the group of the user who ran sudo, else root.
  */
-import { chmodSync, chownSync, readFileSync, unlinkSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { API_PREFIX, type DaemonOperations, type ErrorBody, type OperationName } from "../api/index.js";
 import { CzctlError, type Logger } from "../base/index.js";
+import { isListening, removeFile } from "./unix-socket.js";
 
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
@@ -18,6 +19,13 @@ export type Handlers = {
 
 /** Listens on `socketPath`; a stale socket there is replaced (the caller holds the daemon's lock). */
 export async function serveApi(socketPath: string, handlers: Handlers, log: Logger): Promise<Server> {
+  if (await isListening(socketPath)) {
+    throw new CzctlError(`another daemon answers on ${socketPath}`, {
+      code: "SOCKET_TAKEN",
+      category: "environment",
+      hint: "Choose another path with --socket.",
+    });
+  }
   removeFile(socketPath);
   const server = createServer((request, response) => {
     answer(request, response, handlers, log).catch(error => log.error("API answer failed", { error }));
@@ -61,14 +69,6 @@ function readGroups(): string {
   }
 }
 
-export function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-}
-
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
@@ -88,7 +88,11 @@ async function answer(
     send(response, 200, await handler(await readBody(request)));
   } catch (error) {
     if (!(error instanceof CzctlError)) log.error("operation failed", { name, error });
-    send(response, error instanceof CzctlError && error.category !== "internal" ? 400 : 500, errorBody(error));
+    send(
+      response,
+      error instanceof CzctlError && error.category !== "internal" ? 400 : 500,
+      errorBody(error),
+    );
   }
 }
 

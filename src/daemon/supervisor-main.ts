@@ -1,4 +1,7 @@
-/** Entry point of the detached supervisor: standard error is the log file, descriptor 3 the pipe to `czctl up`. */
+/**
+ * Entry point of the detached supervisor: standard error is the log file, descriptor 3 the pipe to `czctl up`,
+ * descriptor 4 the lock.
+ */
 import { textLogger } from "../base/index.js";
 import { supervise } from "./supervisor.js";
 
@@ -14,6 +17,7 @@ process.exitCode = await supervise({
     debug: false,
   }),
   upPipeFd: 3,
+  lockFd: 4,
   cleanUp: async () => {
     const { cleanUp } = await import("./cleanup.js");
     await cleanUp();

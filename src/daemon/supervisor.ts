@@ -24,6 +24,8 @@ export interface SupervisorOptions {
   /** Ends the daemon, then `supervise`. */
   signal: AbortSignal;
   log: Logger;
+  /** The state directory's lock, which the daemon shares. */
+  lockFd: number;
   /** Pipe to the waiting `czctl up`; only the first daemon gets it. */
   upPipeFd?: number;
   /** Removes what a dead daemon left. */
@@ -67,7 +69,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
 async function runDaemon(options: SupervisorOptions, upPipeFd: number | undefined): Promise<DaemonExit> {
   const startedAt = performance.now();
   const child = spawn(process.execPath, [options.entry ?? DAEMON_ENTRY], {
-    stdio: ["pipe", "inherit", "inherit", upPipeFd ?? "ignore"],
+    stdio: ["pipe", "inherit", "inherit", upPipeFd ?? "ignore", options.lockFd],
     env: options.env,
     cwd: "/",
     detached: true,

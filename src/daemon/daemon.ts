@@ -1,0 +1,407 @@
+/**
+ * The daemon: holds the device, the names and one session, and keeps what is in line with what should be.
+ *
+ * ```
+ *   catalog (agent) ─┐
+ *   rules, primary   ├─► reconcile() ─► routes (data plane), hosts section, DNS zone, state file
+ *   namespace (user) ┘
+ * ```
+ *
+ * One function derives everything from the present state and applies what differs; every change only asks for
+ * it to run, so bursts cost one run and no order of events matters.
+ */
+import type { Server } from "node:http";
+import { join } from "node:path";
+import {
+  CONTROL_SOCKET,
+  type DaemonStatus,
+  type Problem,
+  packageVersion,
+  type ServiceRow,
+  type Settings,
+  type UpSummary,
+} from "../api/index.js";
+import { CzctlError, type Logger, Prefix } from "../base/index.js";
+import {
+  hostEntries,
+  type PlacedService,
+  parseRules,
+  placeServices,
+  serviceKey,
+  VirtualAddresses,
+  virtualRoutes,
+} from "../catalog/index.js";
+import { DnsResponder, type ResponderPorts, renderSection, Zone } from "../dns/index.js";
+import { type Handlers, serveApi } from "./api-server.js";
+import { type Device, openDevice } from "./device.js";
+import { writeHosts } from "./hosts.js";
+import { type StateOperation, stateOperations } from "./operations.js";
+import { Session } from "./session.js";
+import { loadState, type State, saveState, selectedSpace } from "./state.js";
+
+/** Between two runs of `reconcile`: a burst of catalog changes costs a few runs, and none waits noticeably. */
+const RECONCILE_PAUSE_MS = 50;
+/** `nobody`: where the data plane's privileges end. */
+const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
+const RESPONDER_ADDRESS = "127.0.0.1";
+
+export interface DaemonOptions {
+  settings: Settings;
+  log: Logger;
+  /** `CZCTL_DISABLE_OFFLOADS` */
+  disableOffloads: readonly string[];
+  /** The process that watches over this one. */
+  supervisorPid: number;
+  progress(message: string): void;
+  /** Somebody asked the API to stop; everything is gone already. */
+  onStopped(): void;
+}
+
+export class Daemon {
+  #options: DaemonOptions;
+  #state: State;
+  #startedAt: number = performance.now();
+  #device!: Device;
+  #virtual!: VirtualAddresses;
+  #responder: DnsResponder = new DnsResponder();
+  #responderPorts!: ResponderPorts;
+  #session!: Session;
+  /** The session's credential: another one needs another session. */
+  #sessionKey = "";
+  #placed: readonly PlacedService[] = [];
+  #warnings = new Map<string, string>();
+  #savedState = "";
+  #writtenHosts: string | null = null;
+  #zoneSerial = 0;
+  #reconcileTimer: NodeJS.Timeout | undefined;
+  #lastReconcileAt = Number.NEGATIVE_INFINITY;
+  #watchers = new Set<() => void>();
+  #server: Server | undefined;
+  #stopping: Promise<void> | undefined;
+  /** Changes of session, one after the other. */
+  #switching: Promise<void> = Promise.resolve();
+
+  /** Everything but the connection: that takes its time, see `connected`. Throws CzctlError, leaving nothing. */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const daemon = new Daemon(options);
+    try {
+      await daemon.#start();
+      return daemon;
+    } catch (error) {
+      await daemon.stop();
+      throw error;
+    }
+  }
+
+  private constructor(options: DaemonOptions) {
+    this.#options = options;
+    this.#state = loadState(options.settings.stateDir);
+    this.#savedState = JSON.stringify(this.#state);
+  }
+
+  async #start(): Promise<void> {
+    const { settings, log, disableOffloads, progress } = this.#options;
+    selectedSpace(this.#state);
+    progress("creating the network device");
+    this.#device = await openDevice({
+      wantedRange: settings.serviceRange,
+      lastRange: this.#state.serviceRange,
+      ula: this.#state.ula,
+      tso: !disableOffloads.includes("tso"),
+      log,
+    });
+    this.#state.serviceRange = this.#device.range.toString();
+    this.#responderPorts = await this.#responder.start({ address: RESPONDER_ADDRESS, port: 0 });
+    this.#server = await serveApi(settings.socketPath, this.#handlers(), log);
+    this.#openSession();
+    const { name, range, ula, tso } = this.#device;
+    log.info("device ready", { name, range: range.toString(), ula: ula.toString(), tso });
+  }
+
+  #openSession(): void {
+    const space = selectedSpace(this.#state);
+    const { settings, log, disableOffloads, progress } = this.#options;
+    const { range, ula, fd, mtu, tso, uapiSocketPath } = this.#device;
+    this.#sessionKey = JSON.stringify([space.name, space.credential]);
+    this.#virtual = new VirtualAddresses(range, ula, space.addresses);
+    this.#placed = [];
+    const { v4, v6 } = this.#virtual.dns;
+    const session = new Session({
+      space,
+      tun: { fd, mtu, tso },
+      dns: { addresses: [v4.toString(), v6.toString()], ...this.#responderPorts },
+      ours: [range, ula],
+      controlSocketPath: join(settings.stateDir, CONTROL_SOCKET),
+      ...(uapiSocketPath === null ? {} : { uapiSocketPath }),
+      runAs: UNPRIVILEGED,
+      disable: (["gso", "gro"] as const).filter(offload => disableOffloads.includes(offload)),
+      log,
+      onChange: () => this.#schedule(),
+    });
+    this.#session = session;
+    progress(`connecting to ${session.endpoint}`);
+    session.start().catch(error => log.error("cannot start the session", { error }));
+    this.#schedule();
+  }
+
+  /** Leaves nothing: names, data plane, device with its routes, sockets. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { settings, log } = this.#options;
+    clearTimeout(this.#reconcileTimer);
+    await this.#switching;
+    try {
+      if (this.#writtenHosts !== null) writeHosts(settings, null);
+    } catch (error) {
+      log.error("cannot take our section out of the hosts file", { error });
+    }
+    await this.#session?.stop();
+    await this.#responder.close();
+    this.#device?.close();
+    this.#save();
+    log.info("stopped");
+  }
+
+  /** Ends the API after the answers under way. */
+  async closeApi(): Promise<void> {
+    await new Promise<void>(resolve => (this.#server ? this.#server.close(() => resolve()) : resolve()));
+  }
+
+  /** Resolves when the first catalog is in use; rejects with the reason when it is not in time. */
+  async connected(timeoutMs: number): Promise<UpSummary> {
+    const until = performance.now() + timeoutMs;
+    for (;;) {
+      const { link, failure } = this.#session;
+      if (failure !== null) throw problemError(failure);
+      if (link === "connected" && this.#writtenHosts !== null) return this.#summary();
+      const restMs = until - performance.now();
+      if (restMs <= 0) throw problemError(await this.#session.explain());
+      await this.#nextChange(restMs);
+    }
+  }
+
+  #nextChange(timeoutMs: number): Promise<void> {
+    return new Promise(resolve => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, timeoutMs);
+      this.#watchers.add(wake);
+    });
+  }
+
+  #schedule(): void {
+    if (this.#stopping !== undefined || this.#reconcileTimer !== undefined) return;
+    const waitMs = this.#lastReconcileAt + RECONCILE_PAUSE_MS - performance.now();
+    this.#reconcileTimer = setTimeout(
+      () => {
+        this.#reconcileTimer = undefined;
+        this.#lastReconcileAt = performance.now();
+        this.#reconcile();
+        for (const wake of [...this.#watchers]) wake();
+      },
+      Math.max(0, waitMs),
+    );
+  }
+
+  /** Desired state → actual state. */
+  #reconcile(): void {
+    const session = this.#session;
+    const { space, catalog } = session;
+    const { credential, primaryNamespace } = space;
+    const { range, ula } = this.#device;
+    // Addresses that the agent made up for services are in its own /64.
+    const madeUp = Prefix.from(`${credential.agent.innerAddresses[1]}/64`);
+    const { rules } = parseRules(space.rules);
+    const { placed, unplaced } = placeServices(catalog.services, rules, this.#virtual, madeUp);
+    this.#placed = placed;
+    this.#warn(
+      "range",
+      unplaced.length === 0 ? null : `the service range is full: ${unplaced.length} services have no address`,
+    );
+    session.setRoutes(virtualRoutes(placed));
+    const domain = session.teamspace?.zone ?? credential.zone;
+    this.#responder.setZone(
+      new Zone({
+        domain,
+        services: catalog.synced ? placed : null,
+        primaryNamespace,
+        ranges: [range, ula],
+        serial: ++this.#zoneSerial,
+      }),
+    );
+    this.#updateHosts(placed, domain, primaryNamespace);
+    space.addresses = this.#virtual.toJSON();
+    this.#save();
+  }
+
+  /** What a crashed run left is replaced too: the first run always writes. */
+  #updateHosts(placed: readonly PlacedService[], domain: string, primaryNamespace: string | null): void {
+    const entries = hostEntries(placed, domain, primaryNamespace);
+    const lines = entries.length === 0 ? null : renderSection(entries);
+    const text = lines === null ? "" : lines.join("\n");
+    if (text === this.#writtenHosts) return;
+    try {
+      writeHosts(this.#options.settings, lines);
+      this.#warn("hosts", null);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#warn("hosts", `names are not in the hosts file: ${why}`);
+    }
+    this.#writtenHosts = text;
+  }
+
+  #warn(about: string, text: string | null): void {
+    if (text === null) this.#warnings.delete(about);
+    else if (this.#warnings.get(about) !== text) {
+      this.#warnings.set(about, text);
+      this.#options.log.warn(text);
+    }
+  }
+
+  #save(): void {
+    const text = JSON.stringify(this.#state);
+    if (text === this.#savedState) return;
+    try {
+      saveState(this.#options.settings.stateDir, this.#state);
+      this.#savedState = text;
+      this.#warn("state", null);
+    } catch (error) {
+      this.#warn("state", `cannot save the state: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  #handlers(): Handlers {
+    return {
+      status: () => this.#status(),
+      services: () => this.#services(),
+      flows: () => this.#session.flows(),
+      stop: async () => {
+        await this.stop();
+        this.#options.onStopped();
+        return {};
+      },
+      "space.add": request => this.#change("space.add", request),
+      "space.list": request => this.#change("space.list", request),
+      "space.select": request => this.#change("space.select", request),
+      "space.remove": request => {
+        if (request.name === this.#session.space.name) {
+          throw new CzctlError(`the space "${request.name}" is in use`, {
+            code: "SPACE_IN_USE",
+            category: "user",
+            hint: "Select another one, or run `czctl down` first.",
+          });
+        }
+        return this.#change("space.remove", request);
+      },
+      "consume.get": request => this.#change("consume.get", request),
+      "consume.set": request => this.#change("consume.set", request),
+      "primary-namespace.set": request => this.#change("primary-namespace.set", request),
+    };
+  }
+
+  async #change<Name extends StateOperation>(
+    name: Name,
+    request: Parameters<(typeof stateOperations)[Name]>[1],
+  ): Promise<ReturnType<(typeof stateOperations)[Name]>> {
+    const response = stateOperations[name](this.#state, request as never);
+    this.#save();
+    const { name: space, credential } = selectedSpace(this.#state);
+    if (JSON.stringify([space, credential]) === this.#sessionKey) {
+      this.#schedule();
+    } else {
+      this.#switching = this.#switching.then(() => this.#switchSession());
+      await this.#switching;
+    }
+    return response as ReturnType<(typeof stateOperations)[Name]>;
+  }
+
+  async #switchSession(): Promise<void> {
+    await this.#session.stop();
+    if (this.#stopping === undefined) this.#openSession();
+  }
+
+  async #status(): Promise<DaemonStatus> {
+    const session = this.#session;
+    const { name, range, ula, mtu } = this.#device;
+    const { device, dns } = this.#virtual;
+    return {
+      version: packageVersion(),
+      pid: process.pid,
+      supervisorPid: this.#options.supervisorPid,
+      uptimeMs: Math.round(performance.now() - this.#startedAt),
+      space: session.space.name,
+      teamspace: session.teamspace?.teamspace ?? null,
+      agentVersion: session.teamspace?.agentVersion ?? null,
+      endpoint: session.endpoint,
+      link: session.link,
+      problem: session.problem,
+      warnings: [...this.#warnings.values()],
+      device: {
+        name,
+        addresses: [device.v4.toString(), device.v6.toString()],
+        ranges: [range.toString(), ula.toString()],
+        mtu,
+      },
+      hostsFile: this.#options.settings.hostsFile,
+      dns: [dns.v4.toString(), dns.v6.toString()],
+      zone: session.teamspace?.zone ?? null,
+      primaryNamespace: session.space.primaryNamespace,
+      services: this.#counts(),
+      dataplaneRestarts: session.restarts,
+      dataplane: await session.status(),
+    };
+  }
+
+  #counts(): { known: number; consumed: number } {
+    return { known: this.#session.catalog.services.length, consumed: this.#placed.length };
+  }
+
+  #summary(): UpSummary {
+    const session = this.#session;
+    return {
+      space: session.space.name,
+      teamspace: session.teamspace?.teamspace ?? session.space.name,
+      endpoint: session.endpoint,
+      device: this.#device.name,
+      ranges: [this.#device.range.toString(), this.#device.ula.toString()],
+      services: this.#counts(),
+      warnings: [...this.#warnings.values()],
+      tookMs: Math.round(performance.now() - this.#startedAt),
+    };
+  }
+
+  #services(): ServiceRow[] {
+    const placed = new Map(this.#placed.map(each => [serviceKey(each.service), each]));
+    return this.#session.catalog.services.map(service => {
+      const { namespace, name, kind, ports, externalName } = service;
+      const own = placed.get(serviceKey(service));
+      const addresses =
+        own === undefined ? [] : [...own.addresses, ...own.endpoints.flatMap(each => each.addresses)];
+      return {
+        namespace,
+        name,
+        kind,
+        ports,
+        consumed: own !== undefined,
+        addresses: addresses.map(String),
+        ...(externalName === undefined ? {} : { externalName }),
+        endpoints: service.endpoints.filter(each => each.ready).length,
+      };
+    });
+  }
+}
+
+function problemError({ code, message, hint }: Problem): CzctlError {
+  return new CzctlError(message, {
+    code,
+    category: "environment",
+    hint: hint ?? "See `czctl logs`.",
+  });
+}

@@ -1,0 +1,77 @@
+/**
+ * Entry point of the daemon, started by the supervisor: standard input is a pipe that the supervisor holds
+ * (its end means that the supervisor is gone), standard error the log, descriptor 3 the pipe to a waiting
+ * `czctl up` or /dev/null, descriptor 4 the state directory's lock.
+ *
+ * Ends with 0 when it was told to stop, or has told `czctl up` why it cannot start; else by the error's
+ * category, and the supervisor decides.
+ */
+import { closeSync, fstatSync, writeSync } from "node:fs";
+import { readSettings, type UpEvent } from "../api/index.js";
+import { CzctlError, EXIT_CODES, textLogger } from "../base/index.js";
+import { errorBody } from "./api-server.js";
+import { Daemon } from "./daemon.js";
+
+const UP_FD = 3;
+const UP_TIMEOUT_MS = 10_000;
+
+const settings = readSettings(process.env);
+const log = textLogger({
+  now: () => new Date(),
+  write: line => process.stderr.write(line),
+  debug: settings.debug,
+});
+const waiting = fstatSync(UP_FD).isSocket();
+let daemon: Daemon | undefined;
+
+function tell(event: UpEvent): void {
+  if (event.type === "progress") log.info(event.message);
+  if (!waiting) return;
+  try {
+    writeSync(UP_FD, `${JSON.stringify(event)}\n`);
+  } catch {
+    // Nobody waits any more.
+  }
+}
+
+async function stopAndExit(): Promise<void> {
+  await daemon?.stop();
+  await exit(0);
+}
+
+async function exit(code: number): Promise<void> {
+  await daemon?.closeApi();
+  process.exit(code);
+}
+
+process.stdin.on("close", () => {
+  log.warn("the supervisor is gone; stopping");
+  void stopAndExit();
+});
+process.stdin.on("error", () => {});
+process.stdin.resume();
+for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, () => void stopAndExit());
+
+try {
+  daemon = await Daemon.start({
+    settings,
+    log,
+    disableOffloads: (process.env.CZCTL_DISABLE_OFFLOADS ?? "").split(","),
+    supervisorPid: process.ppid,
+    progress: message => tell({ type: "progress", message }),
+    onStopped: () => void exit(0),
+  });
+  try {
+    tell({ type: "up", summary: await daemon.connected(UP_TIMEOUT_MS) });
+  } catch (error) {
+    // Whoever waits gets the reason and a machine as it was; a daemon on its own goes on trying.
+    if (waiting) throw error;
+    log.warn("not connected yet; still trying", { error });
+  }
+  closeSync(UP_FD);
+} catch (error) {
+  log.error("cannot run", { error });
+  tell({ type: "failed", error: errorBody(error).error });
+  await daemon?.stop();
+  await exit(waiting ? 0 : EXIT_CODES[error instanceof CzctlError ? error.category : "internal"]);
+}

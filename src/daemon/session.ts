@@ -1,0 +1,270 @@
+/**
+ * One space being consumed: its data plane (started again whenever it dies, on the same TUN device), the way
+ * to the agent, and the catalog that the agent tells. Says when something changed; what follows from that is
+ * the daemon's.
+ */
+import { rm } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type CatalogEvent,
+  CONTROL_PORT,
+  type DataplaneStatus,
+  type FlowStatus,
+  type FromDataplane,
+  type LinkState,
+  type PeerConfig,
+  type Problem,
+  type Route,
+  type ToDataplane,
+} from "../api/index.js";
+import type { Logger, Prefix } from "../base/index.js";
+import { Catalog } from "../catalog/index.js";
+import { type DataplaneExit, DataplaneProcess } from "../dataplane/index.js";
+import { CatalogClient } from "./catalog-client.js";
+import { AgentEndpoint } from "./endpoint.js";
+import type { Space } from "./state.js";
+
+const KEEPALIVE_SECONDS = 25;
+const RESOLVE_RETRY_MS = 1_000;
+/** Before the n-th restart in a row of a data plane that did not live `SETTLED_MS`; the last one repeats. */
+const RESTART_DELAYS_MS = [0, 100, 300, 1_000, 3_000];
+const SETTLED_MS = 10_000;
+
+export interface SessionOptions {
+  space: Space;
+  tun: { fd: number; mtu: number; tso: boolean };
+  dns: { addresses: string[]; udpPort: number; tcpPort: number };
+  /** Prefixes of virtual addresses. */
+  ours: readonly Prefix[];
+  controlSocketPath: string;
+  uapiSocketPath?: string;
+  runAs?: { uid: number; gid: number };
+  disable: ("gso" | "gro")[];
+  log: Logger;
+  /** Catalog, link or problem changed. */
+  onChange(): void;
+  /** Script to run instead of the data plane (tests). */
+  entry?: string;
+}
+
+export interface TeamspaceInfo {
+  zone: string;
+  teamspace: string;
+  agentVersion: string;
+}
+
+export class Session {
+  readonly catalog: Catalog = new Catalog();
+  readonly space: Space;
+  /** Null before the first snapshot. */
+  teamspace: TeamspaceInfo | null = null;
+  link: LinkState = "connecting";
+  problem: Problem | null = null;
+  /** The data plane could not start, and would not another time. */
+  failure: Problem | null = null;
+  restarts = 0;
+  #options: SessionOptions;
+  #endpoint: AgentEndpoint;
+  #client: CatalogClient;
+  #dataplane: DataplaneProcess | null = null;
+  #startedAt = 0;
+  #quickFailures = 0;
+  #shookHands = false;
+  #lostBecause = "";
+  #routes: Route[] = [];
+  #lastRoutes = "[]";
+  #stopping = new AbortController();
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.space = options.space;
+    this.#endpoint = new AgentEndpoint(options.space.credential.agent.endpoint, options.ours);
+    this.#client = new CatalogClient({
+      socketPath: options.controlSocketPath,
+      log: options.log,
+      onEvent: event => this.#takeEvent(event),
+      onDown: reason => this.#lostCatalog(reason),
+    });
+  }
+
+  get endpoint(): string {
+    return this.#endpoint.current ?? this.#endpoint.text;
+  }
+
+  /** Goes on until `stop`. */
+  async start(): Promise<void> {
+    while (!(await this.#endpoint.advance()) && this.#endpoint.current === null) {
+      this.#setProblem(await this.#diagnose());
+      await this.#pause(RESOLVE_RETRY_MS);
+      if (this.#stopping.signal.aborted) return;
+    }
+    await this.#spawn();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#client.stop();
+    await this.#dataplane?.stop();
+    await rm(this.#options.controlSocketPath, { force: true });
+    if (this.#options.uapiSocketPath !== undefined) await rm(this.#options.uapiSocketPath, { force: true });
+  }
+
+  setRoutes(routes: Route[]): void {
+    const text = JSON.stringify(routes);
+    if (text === this.#lastRoutes) return;
+    this.#lastRoutes = text;
+    this.#routes = routes;
+    this.#dataplane?.send({ type: "routes", routes });
+  }
+
+  async status(): Promise<DataplaneStatus | null> {
+    return (await this.#dataplane?.request("status").catch(() => null)) ?? null;
+  }
+
+  async flows(): Promise<FlowStatus[]> {
+    return (await this.#dataplane?.request("flows")) ?? [];
+  }
+
+  /** Why there is no catalog yet. */
+  async explain(): Promise<Problem> {
+    if (this.problem !== null) return this.problem;
+    if (!this.#shookHands) return this.#diagnose();
+    return {
+      code: "CATALOG_UNAVAILABLE",
+      message: `the agent at ${this.endpoint} answers, but its catalog did not arrive: ${this.#lostBecause}`,
+      hint: "See the agent's log.",
+    };
+  }
+
+  async #spawn(): Promise<void> {
+    const { controlSocketPath, uapiSocketPath, tun } = this.#options;
+    // A killed predecessor could not remove them.
+    await rm(controlSocketPath, { force: true });
+    if (uapiSocketPath !== undefined) await rm(uapiSocketPath, { force: true });
+    if (this.#stopping.signal.aborted) return;
+    this.#startedAt = performance.now();
+    this.#dataplane = DataplaneProcess.spawn({
+      ...(this.#options.entry === undefined ? {} : { entry: this.#options.entry }),
+      fds: [tun.fd],
+      onMessage: message => this.#takeMessage(message),
+      onExit: exit => this.#dataplaneGone(exit),
+    });
+    this.#dataplane.send(this.#startMessage());
+    this.#dataplane.send({ type: "routes", routes: this.#routes });
+  }
+
+  #startMessage(): ToDataplane {
+    const { tun, dns, controlSocketPath, uapiSocketPath, runAs, disable } = this.#options;
+    const { credential } = this.space;
+    return {
+      type: "start",
+      role: "laptop",
+      privateKey: credential.privateKey,
+      innerAddresses: credential.innerAddresses,
+      mtu: credential.mtu,
+      listenPort: 0,
+      peers: [this.#peer()],
+      tun: { fd: 4, mtu: tun.mtu, tso: tun.tso },
+      dns,
+      control: {
+        socketPath: controlSocketPath,
+        remote: `${credential.agent.innerAddresses[0]}:${CONTROL_PORT}`,
+      },
+      ...(uapiSocketPath === undefined ? {} : { uapiSocketPath }),
+      ...(runAs === undefined ? {} : { runAs }),
+      disable,
+    };
+  }
+
+  #peer(): PeerConfig {
+    const { agent, presharedKey } = this.space.credential;
+    return {
+      publicKey: agent.publicKey,
+      presharedKey,
+      ...(this.#endpoint.current === null ? {} : { endpoint: this.#endpoint.current }),
+      // Cluster addresses may be any; only this peer is asked for them, and only flows that we opened are taken.
+      allowedIps: ["0.0.0.0/0", "::/0"],
+      persistentKeepaliveSeconds: KEEPALIVE_SECONDS,
+    };
+  }
+
+  #dataplaneGone(exit: DataplaneExit): void {
+    this.#dataplane = null;
+    this.#client.stop();
+    this.link = "connecting";
+    if (this.#stopping.signal.aborted) return;
+    const quick = performance.now() - this.#startedAt < SETTLED_MS;
+    this.#quickFailures = quick ? this.#quickFailures + 1 : 1;
+    const delayMs = RESTART_DELAYS_MS[Math.min(this.#quickFailures, RESTART_DELAYS_MS.length) - 1] as number;
+    this.restarts++;
+    this.#options.log.warn("the data plane died; starting it again", { ...exit, delayMs });
+    this.#options.onChange();
+    void this.#pause(delayMs).then(() => this.#spawn());
+  }
+
+  #takeMessage(message: FromDataplane): void {
+    const { log } = this.#options;
+    if (message.type === "ready") {
+      log.debug("data plane ready", { port: message.listenPort });
+      this.#client.start();
+    } else if (message.type === "failed") {
+      const { code, message: text, hint } = message;
+      this.failure = { code, message: text, ...(hint === undefined ? {} : { hint }) };
+      this.#setProblem(this.failure);
+    } else if (message.type === "handshake") {
+      // The agent judges by this clock: WireGuard's timestamps must grow.
+      this.space.lastHandshakeAt = Date.now();
+      this.#shookHands = true;
+      if (this.problem !== null) {
+        this.problem = null;
+        this.#options.onChange();
+      }
+    } else if (message.type === "handshake-timeout") {
+      void this.#handshakeTimedOut();
+    } else if (message.type === "log") {
+      log[message.level](`data plane: ${message.message}`, message.fields);
+    }
+  }
+
+  async #handshakeTimedOut(): Promise<void> {
+    this.#setProblem(await this.#diagnose());
+    const changed = await this.#endpoint.advance();
+    if (changed) this.#dataplane?.send({ type: "peers", set: [this.#peer()] });
+  }
+
+  /** What is wrong right now, by looking. */
+  #diagnose(): Promise<Problem> {
+    return this.#endpoint.diagnose(this.space.lastHandshakeAt, Date.now());
+  }
+
+  #takeEvent(event: CatalogEvent): void {
+    if (event.type === "ping") return;
+    if (event.type === "snapshot") {
+      const { zone, teamspace, agentVersion } = event;
+      this.teamspace = { zone, teamspace, agentVersion };
+      this.link = "connected";
+      this.problem = null;
+      this.#quickFailures = 0;
+    }
+    this.catalog.apply(event);
+    this.#options.onChange();
+  }
+
+  #lostCatalog(reason: string): void {
+    if (this.link === "connected") this.#options.log.warn("lost the agent's catalog stream", { reason });
+    this.link = "connecting";
+    this.#lostBecause = reason;
+    this.#options.onChange();
+  }
+
+  #setProblem(problem: Problem): void {
+    if (problem.message !== this.problem?.message)
+      this.#options.log.warn(problem.message, { code: problem.code });
+    this.problem = problem;
+    this.#options.onChange();
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    await sleep(delayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+  }
+}
