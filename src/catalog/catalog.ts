@@ -18,6 +18,8 @@ export interface CatalogChange {
   removed: Service[];
 }
 
+type ServiceName = Pick<Service, "namespace" | "name">;
+
 export class Catalog {
   private readonly byKey = new Map<string, Service>();
   private sorted: readonly Service[] | null = null;
@@ -73,7 +75,8 @@ export class Catalog {
   }
 }
 
-export function compareServices(a: Service, b: Service): number {
+/** Catalog order: by namespace, then name. */
+export function compareServices(a: ServiceName, b: ServiceName): number {
   return compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
 }
 
