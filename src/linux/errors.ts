@@ -1,5 +1,5 @@
 /** A failed control call as the error that a user sees; the packet path returns −errno instead. */
-import { getSystemErrorName } from "node:util";
+import { getSystemErrorMap, getSystemErrorName } from "node:util";
 import { CzctlError } from "../base/index.js";
 
 interface Advice {
@@ -47,15 +47,13 @@ export function systemError(
   });
   const known = ADVICE[name];
   const hint = advice?.hint ?? known?.hint;
-  return new CzctlError(
-    `cannot ${doing}: ${advice?.detail === undefined ? name : `${name}, ${advice.detail}`}`,
-    {
-      code: advice?.code ?? known?.code ?? "SYSTEM_CALL_FAILED",
-      category: "environment",
-      ...(hint === undefined ? {} : { hint }),
-      cause,
-    },
-  );
+  const why = advice?.detail ?? getSystemErrorMap().get(result)?.[1] ?? "the system refused";
+  return new CzctlError(`cannot ${doing}: ${why} (${name})`, {
+    code: advice?.code ?? known?.code ?? "SYSTEM_CALL_FAILED",
+    category: "environment",
+    ...(hint === undefined ? {} : { hint }),
+    cause,
+  });
 }
 
 /** The errno (positive) behind an error of this room, or 0. */

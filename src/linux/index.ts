@@ -18,10 +18,11 @@ export {
   EPIPE,
   ETIMEDOUT,
 } from "./ffi.js";
+export * from "./links.js";
 export * from "./memory.js";
 export * from "./monitor.js";
 export * from "./privilege.js";
-export * from "./rtnetlink.js";
+export * from "./routes.js";
 export * from "./socket.js";
 export * from "./tun.js";
 export * from "./udp.js";
