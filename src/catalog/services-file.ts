@@ -50,7 +50,6 @@ export function parseServicesFile(text: string): ParsedServicesFile {
     return { services: [], errors: [{ line: 1, message: "is empty: write namespaces: {}" }] };
 
   const services: SourceService[] = [];
-  const addressOwners = new Map<string, string>();
   const parsed = fileSchema.safeParse(value);
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, report);
   else {
@@ -61,6 +60,7 @@ export function parseServicesFile(text: string): ParsedServicesFile {
       }
     }
   }
+  checkUnique(services, report);
   errors.sort((a, b) => a.line - b.line);
   return { services: services.sort(compareServices), errors };
 }
@@ -123,6 +123,18 @@ function clusterIps(spec: ServiceSpec, report: Report): string[] {
   for (const address of all)
     checkDiallable(address, [spec.clusterIPs === undefined ? "clusterIP" : "clusterIPs"], report);
   return all;
+}
+
+function checkUnique(services: readonly SourceService[], report: Report): void {
+  const owners = new Map<string, string>();
+  for (const { namespace, name, clusterIps } of services) {
+    for (const address of clusterIps) {
+      const other = owners.get(address);
+      if (other !== undefined)
+        report(["namespaces", namespace, name], `has the clusterIP ${address} of ${other}`);
+      owners.set(address, `${namespace}/${name}`);
+    }
+  }
 }
 
 function checkDiallable(text: string, path: Path, report: Report): void {
