@@ -6,6 +6,7 @@
  *   get COUNT URL…                   each URL COUNT times, a connection each
  *   poll URL MS                      a request every 20 ms; one JSON line each
  *   connect HOST PORT                how a connection ends up
+ *   hold HOST PORT                   connects, says so, and stays until the connection ends
  *   tcp HOST PORT TEXT               echoed text
  *   udp HOST PORT TEXT               echoed text
  *   download URL                     rate
@@ -74,6 +75,17 @@ async function tryConnect(host: string, port: string): Promise<unknown> {
   return { outcome, connectMs: performance.now() - start };
 }
 
+async function hold(host: string, port: string): Promise<unknown> {
+  const socket = connect({ host, port: Number(port), family: 4 });
+  socket.on("connect", () => console.log("connected"));
+  const outcome = await new Promise<string>(resolve => {
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.on("end", () => resolve("end"));
+  });
+  process.exitCode = 1;
+  return { outcome };
+}
+
 async function echoTcp(host: string, port: string, text: string): Promise<unknown> {
   const socket = connect({ host, port: Number(port), family: 4, timeout: TIMEOUT_MS });
   socket.on("timeout", () => socket.destroy(new Error("timeout")));
@@ -117,6 +129,7 @@ const actions: Record<string, () => Promise<unknown>> = {
   get: () => getAll(a, process.argv.slice(4)),
   poll: () => poll(a, b),
   connect: () => tryConnect(a, b),
+  hold: () => hold(a, b),
   tcp: () => echoTcp(a, b, c),
   udp: () => echoUdp(a, b, c),
   download: () => download(a),

@@ -18,5 +18,14 @@ export interface LabService {
 }
 
 export function catalogText(services: LabService[]): string {
-  return stringify({ services });
+  const namespaces: Record<string, Record<string, object>> = {};
+  for (const { namespace, name, clusterIps, ports, endpoints } of services) {
+    namespaces[namespace] ??= {};
+    namespaces[namespace][name] = {
+      ...(clusterIps === undefined ? {} : { clusterIPs: clusterIps }),
+      ports,
+      ...(endpoints === undefined ? {} : { endpoints }),
+    };
+  }
+  return stringify({ namespaces });
 }
