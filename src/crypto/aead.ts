@@ -1,0 +1,46 @@
+/** What the AEAD implementations share: how keys are made, and the one bounds check before any address. */
+import type { AeadKey, Arena } from "../base/index.js";
+
+export const KEY_BYTES = 32;
+export const TAG_BYTES = 16;
+export const NONCE_BYTES = 12;
+
+/** One way to compute the packet AEAD. */
+export interface AeadBackend {
+  /** "openssl-primitives", "openssl-evp" or "node". */
+  readonly name: string;
+  createKey(key: Uint8Array): AeadKey;
+}
+
+/**
+ * Throws RangeError unless [offset − head, offset + length + tag) lies within the arena.
+ * @param head bytes before `offset` that will be touched as well
+ */
+export function checkRange(arena: Arena, offset: number, length: number, head: number): void {
+  if (
+    (offset | 0) !== offset ||
+    (length | 0) !== length ||
+    offset < head ||
+    length < 0 ||
+    offset + length + TAG_BYTES > arena.size
+  ) {
+    throw new RangeError(
+      `${length} bytes and a tag at ${offset} are outside the arena of ${arena.size} bytes`,
+    );
+  }
+}
+
+export function checkKey(key: Uint8Array): void {
+  if (key.length !== KEY_BYTES) throw new RangeError(`key must have ${KEY_BYTES} bytes, got ${key.length}`);
+}
+
+/** The nonce of counter N: 32 zero bits, then N as 64 bits little endian (paper §5.4.6). */
+export function writeNonce(words: Uint32Array, at: number, counter: number): void {
+  words[at] = 0;
+  words[at + 1] = counter;
+  words[at + 2] = counter / 0x1_0000_0000;
+}
+
+export function destroyed(): never {
+  throw new TypeError("the AEAD key was destroyed");
+}

@@ -1,0 +1,114 @@
+/** Puts suites together from an AEAD backend and the handshake primitives, and decides which one is used. */
+import type { AeadKey, Arena, CryptoSuite } from "../base/index.js";
+import { fromHex } from "../base/index.js";
+import { type AeadBackend, TAG_BYTES } from "./aead.js";
+import { createEvpAead } from "./evp-aead.js";
+import * as handshake from "./handshake.js";
+import { createNodeAead } from "./node-aead.js";
+import { createPrimitivesAead } from "./primitives-aead.js";
+import { x25519, x25519PublicKey } from "./x25519.js";
+
+export interface CryptoChoice {
+  suite: CryptoSuite;
+  /** Why a faster suite is not used; null when the fastest is, or the plain one was asked for. */
+  fallbackReason: string | null;
+}
+
+export interface CryptoOptions {
+  /** Default "fast". */
+  prefer?: "fast" | "plain";
+}
+
+/**
+ * Packet AEAD by OpenSSL of this process, called directly. Throws when neither way in works here. The
+ * packets that it is given must not begin in the first 64 bytes of the arena: reserve something before them.
+ */
+export function createFastCrypto(arena: Arena): CryptoSuite {
+  return createFastest(arena).suite;
+}
+
+/** Packet AEAD by node:crypto. */
+export function createPlainCrypto(arena: Arena): CryptoSuite {
+  return new Suite(createNodeAead(arena));
+}
+
+/** The fast suite when it works and passes its self-test, else the plain one. */
+export function createCrypto(arena: Arena, options: CryptoOptions = {}): CryptoChoice {
+  if (options.prefer === "plain") return { suite: createPlainCrypto(arena), fallbackReason: null };
+  try {
+    return createFastest(arena);
+  } catch (error) {
+    return { suite: createPlainCrypto(arena), fallbackReason: (error as Error).message };
+  }
+}
+
+function createFastest(arena: Arena): CryptoChoice {
+  const reasons: string[] = [];
+  for (const create of [createPrimitivesAead, createEvpAead]) {
+    try {
+      const backend = create(arena);
+      selfTest(arena, backend);
+      return { suite: new Suite(backend), fallbackReason: reasons.length === 0 ? null : reasons.join("; ") };
+    } catch (error) {
+      reasons.push((error as Error).message);
+    }
+  }
+  throw new Error(reasons.join("; "));
+}
+
+class Suite implements CryptoSuite {
+  readonly name: string;
+  readonly createAeadKey: (key: Uint8Array) => AeadKey;
+  readonly aeadSeal: CryptoSuite["aeadSeal"] = handshake.aeadSeal;
+  readonly aeadOpen: CryptoSuite["aeadOpen"] = handshake.aeadOpen;
+  readonly xaeadSeal: CryptoSuite["xaeadSeal"] = handshake.xaeadSeal;
+  readonly xaeadOpen: CryptoSuite["xaeadOpen"] = handshake.xaeadOpen;
+  readonly x25519: CryptoSuite["x25519"] = x25519;
+  readonly x25519PublicKey: CryptoSuite["x25519PublicKey"] = x25519PublicKey;
+  readonly blake2s: CryptoSuite["blake2s"] = handshake.blake2s;
+  readonly hmac: CryptoSuite["hmac"] = handshake.hmac;
+
+  constructor(backend: AeadBackend) {
+    this.name = backend.name;
+    this.createAeadKey = key => backend.createKey(key);
+  }
+}
+
+/** Key 80…9f, counter 2^32 + 7, plaintext 00…2e: tag and ciphertext computed by node:crypto and by noble. */
+const TEST_SEALED =
+  "ceb1f12b8c50002d96fe5fad2942e0f78c002b988854fe8cd69d698d1f3947dc1b0d48f5554a6eeb884dfee41ebf24ae7e07e2a959aa71d243e549afb67e19";
+const TEST_COUNTER = 0x1_0000_0007;
+const TEST_BYTES = 47;
+
+/**
+ * Throws unless the backend gives the known ciphertext, leaves the bytes around it alone, opens it again
+ * and refuses it once a bit is changed.
+ */
+export function selfTest(arena: Arena, backend: AeadBackend): void {
+  const guard = 0xa5;
+  const at = arena.reserve(256) + 128;
+  const { u8 } = arena;
+  u8.fill(guard, at - 128, at + 128);
+  for (let i = 0; i < TEST_BYTES; i++) u8[at + i] = i;
+  const expected = fromHex(TEST_SEALED) as Uint8Array;
+  const key = backend.createKey(Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i));
+  try {
+    key.seal(at, TEST_BYTES, TEST_COUNTER);
+    const around = (b: number, i: number): boolean =>
+      b === (i < 128 || i >= 128 + expected.length ? guard : expected[i - 128]);
+    if (!u8.subarray(at - 128, at + 128).every(around)) {
+      throw new Error(`${backend.name}: wrong ciphertext`);
+    }
+    u8[at + TEST_BYTES + TAG_BYTES - 1] = (u8[at + TEST_BYTES + TAG_BYTES - 1] as number) ^ 0x80;
+    if (key.open(at, TEST_BYTES, TEST_COUNTER)) throw new Error(`${backend.name}: took a wrong tag`);
+    u8.set(expected, at);
+    if (
+      !key.open(at, TEST_BYTES, TEST_COUNTER) ||
+      !u8.subarray(at, at + TEST_BYTES).every((b, i) => b === i)
+    ) {
+      throw new Error(`${backend.name}: wrong plaintext`);
+    }
+  } finally {
+    key.destroy();
+  }
+}

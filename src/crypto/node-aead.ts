@@ -1,0 +1,67 @@
+/** The packet AEAD by node:crypto: slow (5 µs per 1420 bytes), works everywhere, and the oracle of the rest. */
+import { createCipheriv, createDecipheriv } from "node:crypto";
+import type { AeadKey, Arena } from "../base/index.js";
+import {
+  type AeadBackend,
+  checkKey,
+  checkRange,
+  destroyed,
+  KEY_BYTES,
+  NONCE_BYTES,
+  TAG_BYTES,
+  writeNonce,
+} from "./aead.js";
+
+export const AEAD = "chacha20-poly1305";
+const OPTIONS = { authTagLength: TAG_BYTES } as const;
+
+export function createNodeAead(arena: Arena): AeadBackend {
+  return { name: "node", createKey: key => new NodeAeadKey(arena, key) };
+}
+
+class NodeAeadKey implements AeadKey {
+  private readonly arena: Arena;
+  private readonly key: Uint8Array = new Uint8Array(KEY_BYTES);
+  private readonly nonceWords: Uint32Array = new Uint32Array(NONCE_BYTES / 4);
+  private readonly nonce: Uint8Array = new Uint8Array(this.nonceWords.buffer);
+  private alive = true;
+
+  constructor(arena: Arena, key: Uint8Array) {
+    checkKey(key);
+    this.arena = arena;
+    this.key.set(key);
+  }
+
+  seal(offset: number, length: number, counter: number): void {
+    if (!this.alive) destroyed();
+    checkRange(this.arena, offset, length, 0);
+    writeNonce(this.nonceWords, 0, counter);
+    const { u8 } = this.arena;
+    const cipher = createCipheriv(AEAD, this.key, this.nonce, OPTIONS);
+    u8.set(cipher.update(u8.subarray(offset, offset + length)), offset);
+    cipher.final();
+    u8.set(cipher.getAuthTag(), offset + length);
+  }
+
+  open(offset: number, length: number, counter: number): boolean {
+    if (!this.alive) destroyed();
+    checkRange(this.arena, offset, length, 0);
+    writeNonce(this.nonceWords, 0, counter);
+    const { u8 } = this.arena;
+    const decipher = createDecipheriv(AEAD, this.key, this.nonce, OPTIONS);
+    decipher.setAuthTag(u8.subarray(offset + length, offset + length + TAG_BYTES));
+    const opened = decipher.update(u8.subarray(offset, offset + length));
+    try {
+      decipher.final();
+    } catch {
+      return false;
+    }
+    u8.set(opened, offset);
+    return true;
+  }
+
+  destroy(): void {
+    this.key.fill(0);
+    this.alive = false;
+  }
+}

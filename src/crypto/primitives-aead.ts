@@ -1,0 +1,206 @@
+/**
+ * The packet AEAD (RFC 8439 §2.8 with empty associated data) put together from OpenSSL's own ChaCha20 and
+ * Poly1305 routines in this process, without the EVP layer around them.
+ *
+ * Measured, Node 20, 1424 bytes: 0.76 µs to seal and 0.78 µs to open, against 1.10 and 1.07 µs by EVP (whose
+ * provider looks its parameters up by name) and 5 µs by node:crypto. The foreign calls cost 40–50 ns each.
+ * The official Node builds from 20 to 26 export these symbols; they are not OpenSSL's public interface, so
+ * `create.ts` proves them with vectors before use and takes EVP where they are missing.
+ *
+ * One ChaCha20 call does for both the one-time Poly1305 key (block 0) and the data (blocks 1…): it runs over
+ * 64 bytes more than the data. A call of its own for block 0 would cost 150 ns.
+ *
+ *        offset − 64        offset                      + length     + 16
+ *   seal  │ saved, restored │ plaintext → ciphertext     │ lengths → tag │
+ *   open  │ only read       │ ciphertext → plaintext     │ tag           │
+ */
+import koffi from "koffi";
+import type { AeadKey, Arena } from "../base/index.js";
+import { type AeadBackend, checkKey, checkRange, destroyed, writeNonce } from "./aead.js";
+
+const address = "intptr_t";
+const BLOCK_BYTES = 64;
+const BLOCK_WORDS = 16;
+const KEY_WORDS = 8;
+/** Largest UDP datagram: no packet is longer. */
+const MAX_PACKET_BYTES = 65_536;
+
+interface PrimitiveSymbols {
+  /** `counter`: block number and nonce, four 32-bit words. */
+  chacha20(out: number, input: number, bytes: number, key: number, counter: number): void;
+  polyContextBytes(): number;
+  polyInit(context: number, key: number): void;
+  polyUpdate(context: number, input: number, bytes: number): void;
+  /** Wipes the context too. */
+  polyFinal(context: number, mac: number): void;
+}
+
+function loadSymbols(): PrimitiveSymbols {
+  const process = koffi.load(null);
+  return {
+    chacha20: process.func("ChaCha20_ctr32", "void", [address, address, address, address, address]),
+    polyContextBytes: process.func("Poly1305_ctx_size", "int", []),
+    polyInit: process.func("Poly1305_Init", "void", [address, address]),
+    polyUpdate: process.func("Poly1305_Update", "void", [address, address, address]),
+    polyFinal: process.func("Poly1305_Final", "void", [address, address]),
+  };
+}
+
+// Scratch in the arena, by byte.
+const KEY_AT = 0;
+const COUNTER_AT = 32;
+const POLY_KEY_AT = 64;
+const POLY_CONTEXT_AT = 128;
+
+/** Throws when the symbols are not there. */
+export function createPrimitivesAead(arena: Arena): AeadBackend {
+  const shared = new PrimitivesShared(arena, loadSymbols());
+  return { name: "openssl-primitives", createKey: key => new PrimitivesAeadKey(shared, key) };
+}
+
+/** One per arena: symbols and scratch. Calls are synchronous, so all keys can share it. */
+class PrimitivesShared {
+  readonly arena: Arena;
+  readonly symbols: PrimitiveSymbols;
+  readonly base: number;
+  readonly scratch: number;
+  /** Where `open` decrypts to before the tag is known to be right: block 0, then the data. */
+  readonly opened: number;
+  /** The 64 bytes before a packet while `seal` overwrites them. */
+  readonly saved: Uint32Array = new Uint32Array(BLOCK_WORDS);
+
+  constructor(arena: Arena, symbols: PrimitiveSymbols) {
+    this.arena = arena;
+    this.symbols = symbols;
+    this.base = Number(koffi.address(arena.u8));
+    this.scratch = arena.reserve(POLY_CONTEXT_AT + symbols.polyContextBytes());
+    this.opened = arena.reserve(BLOCK_BYTES + MAX_PACKET_BYTES);
+  }
+
+  /** Puts key and nonce where ChaCha20 reads them, with block number 0. */
+  load(key: Uint32Array, counter: number): void {
+    const { u32 } = this.arena;
+    const keyWord = (this.scratch + KEY_AT) >> 2;
+    for (let i = 0; i < KEY_WORDS; i++) u32[keyWord + i] = key[i] as number;
+    const counterWord = (this.scratch + COUNTER_AT) >> 2;
+    u32[counterWord] = 0;
+    writeNonce(u32, counterWord + 1, counter);
+  }
+
+  /** RFC 8439 §2.8: MAC of the ciphertext and the two lengths, left in the 16 bytes after the ciphertext. */
+  authenticate(offset: number, length: number): void {
+    const { symbols, base } = this;
+    const { u8, view } = this.arena;
+    const tag = offset + length;
+    const context = base + this.scratch + POLY_CONTEXT_AT;
+    symbols.polyInit(context, base + this.scratch + POLY_KEY_AT);
+    if ((length & 15) === 0) {
+      // The lengths go where the tag will be, so that one call covers all.
+      this.writeLengths(tag, length);
+      symbols.polyUpdate(context, base + offset, length + 16);
+    } else {
+      symbols.polyUpdate(context, base + offset, length);
+      u8.fill(0, tag, tag + 16);
+      symbols.polyUpdate(context, base + tag, 16 - (length & 15));
+      view.setUint32(tag + 8, length, true);
+      symbols.polyUpdate(context, base + tag, 16);
+    }
+    symbols.polyFinal(context, base + tag);
+  }
+
+  private writeLengths(at: number, length: number): void {
+    const { view } = this.arena;
+    view.setUint32(at, 0, true);
+    view.setUint32(at + 4, 0, true);
+    view.setUint32(at + 8, length, true);
+    view.setUint32(at + 12, 0, true);
+  }
+
+  /** Removes what is left of keys from the scratch. */
+  wipe(): void {
+    this.arena.u8.fill(0, this.scratch, this.scratch + POLY_CONTEXT_AT);
+    this.arena.u8.fill(0, this.opened, this.opened + BLOCK_BYTES);
+  }
+}
+
+class PrimitivesAeadKey implements AeadKey {
+  private readonly shared: PrimitivesShared;
+  private readonly key: Uint32Array = new Uint32Array(KEY_WORDS);
+  private alive = true;
+
+  constructor(shared: PrimitivesShared, key: Uint8Array) {
+    checkKey(key);
+    this.shared = shared;
+    new Uint8Array(this.key.buffer).set(key);
+  }
+
+  seal(offset: number, length: number, counter: number): void {
+    const { shared } = this;
+    const { symbols, base, saved } = shared;
+    const { view, u32 } = shared.arena;
+    if (!this.alive) destroyed();
+    checkRange(shared.arena, offset, length, BLOCK_BYTES);
+    shared.load(this.key, counter);
+    const block = offset - BLOCK_BYTES;
+    for (let i = 0; i < BLOCK_WORDS; i++) saved[i] = view.getUint32(block + 4 * i, true);
+    const scratch = base + shared.scratch;
+    symbols.chacha20(
+      base + block,
+      base + block,
+      length + BLOCK_BYTES,
+      scratch + KEY_AT,
+      scratch + COUNTER_AT,
+    );
+    const polyKeyWord = (shared.scratch + POLY_KEY_AT) >> 2;
+    for (let i = 0; i < KEY_WORDS; i++) {
+      u32[polyKeyWord + i] = view.getUint32(block + 4 * i, true) ^ (saved[i] as number);
+    }
+    for (let i = 0; i < BLOCK_WORDS; i++) view.setUint32(block + 4 * i, saved[i] as number, true);
+    shared.authenticate(offset, length);
+  }
+
+  open(offset: number, length: number, counter: number): boolean {
+    const { shared } = this;
+    const { symbols, base, opened } = shared;
+    const { view, u32, u8 } = shared.arena;
+    if (!this.alive) destroyed();
+    checkRange(shared.arena, offset, length, BLOCK_BYTES);
+    if (length > MAX_PACKET_BYTES)
+      throw new RangeError(`length must be at most ${MAX_PACKET_BYTES}, got ${length}`);
+    shared.load(this.key, counter);
+    const block = offset - BLOCK_BYTES;
+    const scratch = base + shared.scratch;
+    symbols.chacha20(
+      base + opened,
+      base + block,
+      length + BLOCK_BYTES,
+      scratch + KEY_AT,
+      scratch + COUNTER_AT,
+    );
+    const polyKeyWord = (shared.scratch + POLY_KEY_AT) >> 2;
+    const openedWord = opened >> 2;
+    for (let i = 0; i < KEY_WORDS; i++) {
+      u32[polyKeyWord + i] = (u32[openedWord + i] as number) ^ view.getUint32(block + 4 * i, true);
+    }
+    const tag = offset + length;
+    const t0 = view.getInt32(tag, true);
+    const t1 = view.getInt32(tag + 4, true);
+    const t2 = view.getInt32(tag + 8, true);
+    const t3 = view.getInt32(tag + 12, true);
+    shared.authenticate(offset, length);
+    const difference =
+      (t0 ^ view.getInt32(tag, true)) |
+      (t1 ^ view.getInt32(tag + 4, true)) |
+      (t2 ^ view.getInt32(tag + 8, true)) |
+      (t3 ^ view.getInt32(tag + 12, true));
+    if (difference !== 0) return false;
+    u8.copyWithin(offset, opened + BLOCK_BYTES, opened + BLOCK_BYTES + length);
+    return true;
+  }
+
+  destroy(): void {
+    this.key.fill(0);
+    this.shared.wipe();
+    this.alive = false;
+  }
+}
