@@ -1,8 +1,7 @@
 /** `npm run lab -- NAME… [--OPTION…]`: runs labs one after the other. Without a name: lists them. */
-import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { makeReady, ROOT } from "./ready.mjs";
+import { makeReady, ROOT, runScript } from "./ready.mjs";
 
 const SUFFIX = ".lab.ts";
 const known = readdirSync(join(ROOT, "test/lab"))
@@ -18,7 +17,5 @@ if (names.length === 0 || unknown.length > 0) {
 }
 makeReady();
 for (const name of names) {
-  const script = join(ROOT, `dist/test/lab/${name}.lab.js`);
-  const { status } = spawnSync(process.execPath, [script, ...options], { stdio: "inherit" });
-  if (status !== 0) process.exitCode = 1;
+  if ((await runScript(`dist/test/lab/${name}.lab.js`, options)) !== 0) process.exitCode = 1;
 }

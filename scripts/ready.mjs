@@ -2,16 +2,8 @@
  * Makes a clone runnable with nothing but Node: `npm ci` when the installed packages are not those of the lock
  * file, a build when a source is newer than the last one. Plain JavaScript, since nothing is compiled yet.
  */
-import { spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -19,10 +11,17 @@ export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SOURCES = ["src", "test", "bench", "demo"];
 const STAMP = join(ROOT, "dist/.built");
 
-/** Runs in the project's root with inherited output (on standard error); false when it fails. */
+/** Runs in the project's root, output to standard error; false when it fails. */
 export function run(command, args, options = {}) {
-  const result = spawnSync(command, args, { cwd: ROOT, stdio: ["ignore", 2, 2], ...options });
-  return result.status === 0;
+  return spawnSync(command, args, { cwd: ROOT, stdio: ["ignore", 2, 2], ...options }).status === 0;
+}
+
+/** Runs a script of ours to its end, passing signals on; its exit code. */
+export function runScript(path, args) {
+  const child = spawn(process.execPath, [join(ROOT, path), ...args], { stdio: "inherit" });
+  // The terminal's Ctrl-C reaches the child by itself; another process's signal does not.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  return new Promise(resolve => child.once("exit", code => resolve(code ?? 130)));
 }
 
 /** By content, not by date: a checkout touches the lock file without changing it. */
@@ -38,39 +37,45 @@ function packagesAreCurrent() {
   });
 }
 
-function newestChange(dir) {
-  let newest = 0;
-  for (const entry of readdirSync(dir, { withFileTypes: true })) {
-    const path = join(dir, entry.name);
-    const time = entry.isDirectory() ? newestChange(path) : statSync(path).mtimeMs;
-    if (time > newest) newest = time;
-  }
-  return newest;
-}
-
-function buildIsCurrent() {
-  if (!existsSync(STAMP)) return false;
-  const built = statSync(STAMP).mtimeMs;
-  const changed = Math.max(
-    statSync(join(ROOT, "tsconfig.json")).mtimeMs,
-    ...SOURCES.map(dir => newestChange(join(ROOT, dir))),
-  );
-  return built > changed;
-}
-
 export function installPackages() {
   if (packagesAreCurrent()) return;
   console.error("installing packages: npm ci");
   if (!run("npm", ["ci", "--no-fund", "--no-audit"])) throw new Error("npm ci failed");
 }
 
+function* files(dir) {
+  if (!existsSync(dir)) return;
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) yield* files(path);
+    else yield path;
+  }
+}
+
+function buildIsCurrent() {
+  if (!existsSync(STAMP)) return false;
+  const built = statSync(STAMP).mtimeMs;
+  const isOld = path => statSync(path).mtimeMs < built;
+  return isOld(join(ROOT, "tsconfig.json")) && SOURCES.every(dir => [...files(join(ROOT, dir))].every(isOld));
+}
+
+/** Removes the output of sources that are gone, so that no test or package contains it. */
+function prune() {
+  for (const dir of SOURCES) {
+    for (const output of files(join(ROOT, "dist", dir))) {
+      const source = output.slice(join(ROOT, "dist/").length).replace(/(\.d\.ts|\.js|\.js\.map)$/, ".ts");
+      if (!existsSync(join(ROOT, source))) rmSync(output);
+    }
+  }
+}
+
 export function build() {
   if (buildIsCurrent()) return;
   console.error("building: tsc");
   const startedAt = new Date();
-  if (!run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"]))
-    throw new Error("the build failed");
-  mkdirSync(join(ROOT, "dist"), { recursive: true });
+  prune();
+  const tsc = ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"];
+  if (!run(process.execPath, tsc)) throw new Error("the build failed");
   writeFileSync(STAMP, "");
   // What was edited while the compiler ran counts as newer.
   utimesSync(STAMP, startedAt, startedAt);

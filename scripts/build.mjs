@@ -1,0 +1,4 @@
+/** `npm run build`: see ready.mjs. */
+import { makeReady } from "./ready.mjs";
+
+makeReady();

@@ -1,0 +1,54 @@
+/**
+ * The programs that labs and benchmarks use, and the Debian packages that carry them. As root on Debian they
+ * are installed; elsewhere it is said what is skipped without them. Their services are never started.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+
+const PACKAGES = {
+  iproute2: ["ip"],
+  "util-linux": ["unshare", "nsenter", "setpriv"],
+  "iputils-ping": ["ping"],
+  curl: ["curl"],
+  "wireguard-tools": ["wg"],
+  "wireguard-go": ["wireguard-go"],
+  iperf3: ["iperf3"],
+  "nginx-light": ["nginx"],
+  "redis-server": ["redis-server", "redis-cli", "redis-benchmark"],
+  "bind9-dnsutils": ["dig"],
+  "dnsmasq-base": ["dnsmasq"],
+  postgresql: ["psql", "pg_dump"],
+  python3: ["/usr/bin/python3"],
+  faketime: ["faketime"],
+};
+
+/** Debian's way to say that no service may start; removed afterwards, and not touched when there is one. */
+const POLICY = "/usr/sbin/policy-rc.d";
+
+const isThere = command => spawnSync("sh", ["-c", `command -v ${command}`]).status === 0;
+
+function aptInstall(packages) {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const apt = (...args) =>
+    spawnSync("apt-get", ["-qq", ...args], { stdio: ["ignore", 2, 2], env }).status === 0;
+  const guard = !existsSync(POLICY);
+  if (guard) writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    return apt("update") && apt("install", "-y", "--no-install-recommends", ...packages);
+  } finally {
+    if (guard) rmSync(POLICY);
+  }
+}
+
+/** Never fails: what is still missing afterwards makes labs skip, each saying why. */
+export function installSystemPackages() {
+  const missing = Object.keys(PACKAGES).filter(name => !PACKAGES[name].every(isThere));
+  if (missing.length === 0) return;
+  const list = missing.join(" ");
+  if (process.getuid() !== 0 || !isThere("apt-get")) {
+    console.error(`not installed, so the labs that use them are skipped: ${list} (apt-get install ${list})`);
+    return;
+  }
+  console.error(`installing with apt: ${list}`);
+  if (!aptInstall(missing)) console.error("apt-get failed; the labs that use these packages are skipped");
+}
