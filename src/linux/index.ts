@@ -18,6 +18,7 @@ export {
   EPIPE,
   ETIMEDOUT,
 } from "./ffi.js";
+export * from "./file-lock.js";
 export * from "./links.js";
 export * from "./memory.js";
 export * from "./monitor.js";
