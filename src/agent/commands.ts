@@ -19,7 +19,7 @@ import { NoDiscovery } from "./discovery/discovery.js";
 import { StaticFileDiscovery } from "./discovery/static-file.js";
 import { ForbiddenAddresses } from "./forbidden.js";
 import { generateKeyPair, generatePresharedKey, randomUlaPrefix } from "./keys.js";
-import { lockForRun, withPeersLock } from "./locks.js";
+import { lockForRun, type RunningAgent, withPeersLock } from "./locks.js";
 import { Agent } from "./run.js";
 import { placeSockets } from "./sockets.js";
 import { checkPermissions, createAgentState, readAgentConfig, readPeers, writePeers } from "./state.js";
@@ -149,7 +149,8 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
   if (signal.aborted) return;
   const lock = lockForRun(dir);
   const sockets = placeSockets(dir);
-  lock.describe({ pid: process.pid, adminSocket: sockets.adminPath });
+  const running: RunningAgent = { pid: process.pid, adminSocket: sockets.adminPath };
+  lock.describe(JSON.stringify(running));
   const tunnel = tunnelPrefixes(config);
   const agent = new Agent({
     dir,

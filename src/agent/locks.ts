@@ -1,10 +1,10 @@
 /** The two locks of an agent's directory: one for its files, one that says who runs it. */
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { CzctlError } from "../base/index.js";
-import { tryLock } from "../linux/index.js";
+import { type FileLock, tryLockFile } from "../linux/index.js";
 
 const RETRY_MS = 15;
 const PATIENCE_MS = 10_000;
@@ -39,29 +39,16 @@ export interface RunningAgent {
 
 const holder: z.ZodType<RunningAgent> = z.object({ pid: z.number().int(), adminSocket: z.string() });
 
-/** The claim of this process on DIR. */
-export interface RunLock {
-  /** Tells other commands where to find us. */
-  describe(running: RunningAgent): void;
-  release(): void;
-}
-
-/** Claims DIR; an agent that already runs there is an error. */
-export function lockForRun(dir: string): RunLock {
+/** Claims DIR; an agent that already runs there is an error. The holder describes itself as `RunningAgent`. */
+export function lockForRun(dir: string): FileLock {
   const lock = take(join(dir, "agent.lock"));
-  if (lock === null) {
-    const pid = readRunningAgent(dir)?.pid;
-    throw new CzctlError(`an agent already runs on ${dir}${pid === undefined ? "" : ` (pid ${pid})`}`, {
-      code: "AGENT_RUNNING",
-      category: "user",
-      hint: "Stop it first, or use another --dir.",
-    });
-  }
-  const describe = (running: RunningAgent): void => {
-    ftruncateSync(lock.fd);
-    writeSync(lock.fd, JSON.stringify(running));
-  };
-  return { describe, release: lock.release };
+  if (lock !== null) return lock;
+  const pid = readRunningAgent(dir)?.pid;
+  throw new CzctlError(`an agent already runs on ${dir}${pid === undefined ? "" : ` (pid ${pid})`}`, {
+    code: "AGENT_RUNNING",
+    category: "user",
+    hint: "Stop it first, or use another --dir.",
+  });
 }
 
 /** What the lock file says; its writer may have died since. */
@@ -73,21 +60,9 @@ export function readRunningAgent(dir: string): RunningAgent | null {
   }
 }
 
-interface FileLock {
-  fd: number;
-  release(): void;
-}
-
-/** Null when another process has it. A dead holder has nothing: flock(2) goes with the open file. */
 function take(path: string): FileLock | null {
   try {
-    // Node opens with O_CLOEXEC, so children do not keep the lock.
-    const fd = openSync(path, "a", 0o600);
-    if (!tryLock(fd)) {
-      closeSync(fd);
-      return null;
-    }
-    return { fd, release: () => closeSync(fd) };
+    return tryLockFile(path);
   } catch (cause) {
     throw new CzctlError(`cannot lock ${path}: ${(cause as Error).message}`, {
       code: "AGENT_STATE_DENIED",
