@@ -64,6 +64,8 @@ function parseRule(text: string): Rule | Problem {
   const bad = (why: string, hint: string): Problem => ({ message: `"${shown(text)}": ${why}`, hint });
   const exclude = text.startsWith("!");
   const body = exclude ? text.slice(1).trimStart() : text;
+  if (body.startsWith("!"))
+    return bad("has more than one !", "one ! excludes; to include again, add a rule without");
   if (/\s/.test(body)) return bad("has a space in it", "put each rule on a line of its own");
   const colon = body.indexOf(":");
   const target = colon === -1 ? body : body.slice(0, colon);
