@@ -33,11 +33,7 @@ export function textLogger(options: TextLoggerOptions): Logger {
 
 /** `text` with control characters (C0, DEL, C1) written as `\xNN`. */
 export function plainText(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
-  return text.replace(
-    /[\x00-\x1f\x7f-\x9f]/g,
-    char => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
+  return text.replace(/\p{Cc}/gu, char => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 function formatValue(value: unknown): string {

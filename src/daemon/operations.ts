@@ -100,14 +100,23 @@ export async function performOffline<Name extends StateOperation>(
 ): Promise<DaemonOperations[Name]["response"]> {
   const lock = await StateLock.take(settings.stateDir, 2_000);
   try {
-    const state = loadState(settings.stateDir);
-    const before = JSON.stringify(state);
-    const response = stateOperations[name](state, request);
-    if (JSON.stringify(state) !== before) saveState(settings.stateDir, state);
-    return response;
+    return performLocked(settings, name, request);
   } finally {
     lock.release();
   }
+}
+
+/** As `performOffline`, for who has the lock already. */
+export function performLocked<Name extends StateOperation>(
+  settings: Settings,
+  name: Name,
+  request: DaemonOperations[Name]["request"],
+): DaemonOperations[Name]["response"] {
+  const state = loadState(settings.stateDir);
+  const before = JSON.stringify(state);
+  const response = stateOperations[name](state, request);
+  if (JSON.stringify(state) !== before) saveState(settings.stateDir, state);
+  return response;
 }
 
 function checkRules(rules: string): void {

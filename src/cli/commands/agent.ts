@@ -1,0 +1,183 @@
+/** `czctl agent …`: the Space Agent's side. The room is loaded by the commands that need it. */
+import type { Argv } from "yargs";
+import type { AgentPeerRow } from "../../agent/index.js";
+import { plainText, textLogger } from "../../base/index.js";
+import { type Flags, type Program, usageError } from "../context.js";
+import { formatBytes, formatDuration, formatTable, paint, print, printJson } from "../output.js";
+
+interface InitFlags {
+  endpoint: string;
+  listen: number | undefined;
+  teamspace: string | undefined;
+  zone: string | undefined;
+  tunnelRange: string | undefined;
+}
+
+export function addAgentCommands(program: Program): void {
+  program.command("agent", "Run a Space Agent and decide which devices it knows", y =>
+    y
+      .option("dir", {
+        type: "string",
+        requiresArg: true,
+        description: "The agent's directory [CZCTL_AGENT_DIR]",
+      })
+      .command(
+        "init",
+        "Make a new agent: its directory and keys",
+        own => initOptions(own),
+        flags => init(flags),
+      )
+      .command(
+        "run",
+        "Run the agent in the foreground; it needs no privilege",
+        own =>
+          own.option("catalog", {
+            type: "string",
+            requiresArg: true,
+            description: "YAML file with the services, watched for changes",
+          }),
+        flags => run(flags),
+      )
+      .command(
+        "invite <name>",
+        "Make a device known and print its credential, which is kept nowhere else",
+        own =>
+          own.positional("name", { type: "string", demandOption: true }).option("allow", {
+            type: "string",
+            array: true,
+            requiresArg: true,
+            description: "Rules as in `consume`: what it may reach [everything]",
+          }),
+        flags => invite(flags),
+      )
+      .command(
+        "revoke <name>",
+        "Cut a device off, open connections included",
+        own => own.positional("name", { type: "string", demandOption: true }),
+        flags => revoke(flags),
+      )
+      .command(
+        "peers",
+        "List the devices",
+        own => own,
+        flags => peers(flags),
+      )
+      .demandCommand(1, 1, "which one: agent init, run, invite, revoke or peers?"),
+  );
+}
+
+const initOptions = <T>(y: Argv<T>) =>
+  y
+    .option("endpoint", {
+      type: "string",
+      demandOption: true,
+      requiresArg: true,
+      description: "HOST:PORT where devices reach the agent (UDP)",
+    })
+    .option("listen", {
+      type: "number",
+      requiresArg: true,
+      description: "UDP port to bind [that of --endpoint]",
+    })
+    .option("teamspace", {
+      type: "string",
+      requiresArg: true,
+      description: "Name of the teamspace [teamspace]",
+    })
+    .option("zone", { type: "string", requiresArg: true, description: "Cluster domain [cluster.local]" })
+    .option("tunnel-range", {
+      type: "string",
+      requiresArg: true,
+      description: "IPv4 network for agent and devices inside the tunnel [100.126.0.0/16]",
+    });
+
+type AgentFlags<Own = object> = Flags<Own & { dir: string | undefined }>;
+
+function directoryOf(flags: { dir: string | undefined }): string {
+  const dir = flags.dir ?? process.env.CZCTL_AGENT_DIR;
+  if (dir !== undefined && dir !== "") return dir;
+  throw usageError("which agent?", "Name its directory with --dir DIR or CZCTL_AGENT_DIR.");
+}
+
+async function init(flags: AgentFlags<InitFlags>): Promise<void> {
+  const { agentInit } = await import("../../agent/index.js");
+  const { endpoint, listen, teamspace, zone, tunnelRange } = flags;
+  const dir = directoryOf(flags);
+  const made = await agentInit({
+    dir,
+    endpoint,
+    ...(listen === undefined ? {} : { listen }),
+    ...(teamspace === undefined ? {} : { teamspace }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(tunnelRange === undefined ? {} : { tunnelRange }),
+  });
+  if (flags.json) return printJson(made);
+  print(
+    `Made the agent of teamspace ${made.teamspace} in ${made.dir} (${made.endpoint}, UDP port ${made.listenPort}).`,
+  );
+  print(`Next: czctl agent run --dir ${dir} --catalog services.yaml`);
+}
+
+async function run(flags: AgentFlags<{ catalog: string | undefined }>): Promise<void> {
+  const { agentRun } = await import("../../agent/index.js");
+  const abort = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(name, () => abort.abort());
+  await agentRun({
+    dir: directoryOf(flags),
+    ...(flags.catalog === undefined ? {} : { catalog: flags.catalog }),
+    signal: abort.signal,
+    log: textLogger({
+      now: () => new Date(),
+      write: line => process.stderr.write(line),
+      debug: process.env.CZCTL_DEBUG === "1",
+    }),
+  });
+}
+
+async function invite(flags: AgentFlags<{ name: string; allow: string[] | undefined }>): Promise<void> {
+  const { agentInvite } = await import("../../agent/index.js");
+  const allow = flags.allow === undefined ? {} : { allow: flags.allow };
+  const made = await agentInvite({ dir: directoryOf(flags), name: flags.name, ...allow });
+  if (flags.json) return printJson(made);
+  process.stdout.write(made.credential);
+  const what = flags.allow === undefined ? "everything" : flags.allow.join(" ");
+  process.stderr.write(
+    `Device ${made.name} may reach ${what}. Its credential is secret: hand it over safely.\n`,
+  );
+  if (made.warning !== undefined)
+    process.stderr.write(`${paint("yellow", "warning:", process.stderr)} ${made.warning}\n`);
+}
+
+async function revoke(flags: AgentFlags<{ name: string }>): Promise<void> {
+  const { agentRevoke } = await import("../../agent/index.js");
+  const revoked = await agentRevoke({ dir: directoryOf(flags), name: flags.name });
+  if (flags.json) return printJson(revoked);
+  print(
+    revoked.live ? `Revoked ${revoked.name}; it is cut off.` : `Revoked ${revoked.name} (no agent runs).`,
+  );
+}
+
+async function peers(flags: AgentFlags): Promise<void> {
+  const { agentPeers } = await import("../../agent/index.js");
+  const rows = await agentPeers({ dir: directoryOf(flags) });
+  if (flags.json) return printJson(rows);
+  if (rows.length === 0) return print("There is no device yet: czctl agent invite NAME");
+  const header = ["DEVICE", "KEY", "ADDRESS", "MAY REACH", "ENDPOINT", "HANDSHAKE", "IN", "OUT"];
+  print(formatTable(header, rows.map(formatPeer)));
+}
+
+function formatPeer({ name, shortKey, addresses, allow, live }: AgentPeerRow): string[] {
+  const handshake = live?.lastHandshakeAt
+    ? `${formatDuration(Math.max(0, Date.now() - live.lastHandshakeAt))} ago`
+    : "-";
+  return [
+    plainText(name),
+    shortKey,
+    addresses[0] ?? "-",
+    allow.length === 0 ? "everything" : allow.join(" "),
+    live?.endpoint ?? "-",
+    handshake,
+    live === undefined ? "-" : formatBytes(live.rxBytes),
+    live === undefined ? "-" : formatBytes(live.txBytes),
+  ];
+}

@@ -1,0 +1,165 @@
+/** `czctl up`, `down`, `restart` and `cleanup`. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Settings, writeSettings } from "../../api/index.js";
+import { CzctlError, textLogger } from "../../base/index.js";
+import { callDaemon, isNotRunning } from "../client.js";
+import { type Flags, type Program, settingsOf } from "../context.js";
+import { formatDuration, paint, print, printJson } from "../output.js";
+import { startDetached } from "../start-daemon.js";
+
+const STOP_TIMEOUT_MS = 10_000;
+
+interface UpFlags {
+  space: string | undefined;
+  foreground: boolean;
+}
+
+export function addLifecycleCommands(program: Program): void {
+  program.command(["up", "start"], "Connect to the selected space (root)", upOptions, up);
+  program.command(["down", "stop"], "Disconnect, and leave everything as it was", y => y, down);
+  program.command("restart", "down, then up", upOptions, async flags => {
+    await stop(settingsOf(flags));
+    await up(flags);
+  });
+  program.command(
+    "cleanup",
+    "Remove what a crashed run left: hosts section, sockets (root)",
+    y => y,
+    cleanup,
+  );
+}
+
+const upOptions = (y: Program) =>
+  y
+    .option("space", { type: "string", requiresArg: true, description: "Select this space first" })
+    .option("foreground", {
+      type: "boolean",
+      default: false,
+      description: "Stay, log to standard error, keep trying while the agent is away",
+    });
+
+async function up(flags: Flags<UpFlags>): Promise<void> {
+  const settings = settingsOf(flags);
+  requireRoot("up");
+  const { lockHolder, performLocked, StateLock } = await import("../../daemon/index.js");
+  const lock = StateLock.tryTake(settings.stateDir);
+  if (lock === null) {
+    const pid = lockHolder(settings.stateDir);
+    throw new CzctlError(`czctl is already running${pid === null ? "" : ` (process ${pid})`}`, {
+      code: "ALREADY_RUNNING",
+      category: "user",
+      hint: "See `czctl status`; to change what it does use `czctl restart`.",
+    });
+  }
+  try {
+    if (flags.space !== undefined) {
+      performLocked(settings, "space.select", { name: flags.space });
+    }
+    if (flags.foreground) {
+      process.exitCode = await runForeground(settings, lock);
+      return;
+    }
+    const summary = await startDetached(settings, lock);
+    if (flags.json) return printJson(summary);
+    const { services, ranges, device, warnings } = summary;
+    print(
+      `${paint("green", "Connected")} to ${paint("bold", summary.space)} (agent ${summary.endpoint}) in ${formatDuration(summary.tookMs)}.`,
+    );
+    print(
+      `${services.consumed} of ${services.known} services at ${ranges[0]} on ${device}: czctl services list`,
+    );
+    for (const warning of warnings) print(`${paint("yellow", "Warning:")} ${warning}`);
+  } finally {
+    // The daemon and its supervisor have it too.
+    lock.release();
+  }
+}
+
+async function runForeground(
+  settings: Settings,
+  lock: { fd: number; describe(pid: number): void },
+): Promise<number> {
+  const { cleanUp, supervise } = await import("../../daemon/index.js");
+  const abort = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => abort.abort());
+  lock.describe(process.pid);
+  return supervise({
+    env: { ...process.env, ...writeSettings(settings) },
+    signal: abort.signal,
+    log: textLogger({
+      now: () => new Date(),
+      write: line => process.stderr.write(line),
+      debug: settings.debug,
+    }),
+    lockFd: lock.fd,
+    cleanUp: async () => void (await cleanUp(settings)),
+  });
+}
+
+async function down(flags: Flags): Promise<void> {
+  const stopped = await stop(settingsOf(flags));
+  if (flags.json) return printJson({ stopped });
+  print(stopped ? "Disconnected; everything is as it was." : "czctl is not running.");
+}
+
+/** Returns when nothing of it is left; false when nothing ran. */
+async function stop(settings: Settings): Promise<boolean> {
+  let answered = true;
+  try {
+    await callDaemon(settings, "stop", {});
+  } catch (error) {
+    if (!isNotRunning(error)) throw error;
+    answered = false;
+  }
+  // Members of the socket's group may stop the daemon, but not look into its directory.
+  if (process.geteuid?.() !== 0) return answered;
+  const { StateLock, lockHolder } = await import("../../daemon/index.js");
+  let signalled = false;
+  for (const until = performance.now() + STOP_TIMEOUT_MS; performance.now() < until; await sleep(10)) {
+    const lock = StateLock.tryTake(settings.stateDir);
+    if (lock !== null) {
+      lock.release();
+      return answered || signalled;
+    }
+    // The daemon is just being started again: its supervisor has to know.
+    const pid = lockHolder(settings.stateDir);
+    if (answered || signalled || pid === null) continue;
+    signalled = true;
+    process.kill(pid, "SIGTERM");
+  }
+  throw new CzctlError("czctl does not stop", {
+    code: "STOP_TIMEOUT",
+    category: "internal",
+    hint: "See `czctl logs`; kill its processes, then run `sudo czctl cleanup`.",
+  });
+}
+
+async function cleanup(flags: Flags): Promise<void> {
+  const settings = settingsOf(flags);
+  requireRoot("cleanup");
+  const { cleanUp, StateLock } = await import("../../daemon/index.js");
+  const lock = StateLock.tryTake(settings.stateDir);
+  if (lock === null) {
+    throw new CzctlError("czctl is running; there is nothing to clean up", {
+      code: "ALREADY_RUNNING",
+      category: "user",
+      hint: "Stop it with `sudo czctl down`.",
+    });
+  }
+  try {
+    const removed = await cleanUp(settings);
+    if (flags.json) return printJson({ removed });
+    print(removed.length === 0 ? "Nothing to clean up." : removed.map(what => `Removed ${what}.`).join("\n"));
+  } finally {
+    lock.release();
+  }
+}
+
+function requireRoot(command: string): void {
+  if (process.geteuid?.() === 0) return;
+  throw new CzctlError(`czctl ${command} needs root`, {
+    code: "ROOT_NEEDED",
+    category: "environment",
+    hint: `Run it with sudo: sudo czctl ${command}`,
+  });
+}

@@ -1,0 +1,92 @@
+/**
+ * Starts the supervisor in a session of its own and waits until its daemon says that it is connected, or why
+ * it is not. When it is not, nothing is left running.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, renameSync, statSync } from "node:fs";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { LOG_FILE, type Settings, type UpEvent, type UpSummary, writeSettings } from "../api/index.js";
+import { CzctlError } from "../base/index.js";
+import { paint } from "./output.js";
+
+const SUPERVISOR_ENTRY = fileURLToPath(new URL("../daemon/supervisor-main.js", import.meta.url));
+/** A log that is larger becomes `daemon.log.1` at the next start. */
+const LOG_ROTATE_BYTES = 4 * 1024 * 1024;
+
+/** Throws CzctlError: the daemon's own reason. */
+export async function startDetached(
+  settings: Settings,
+  lock: { fd: number; describe(pid: number): void },
+): Promise<UpSummary> {
+  const logFd = openLog(join(settings.stateDir, LOG_FILE));
+  const child = spawn(process.execPath, [SUPERVISOR_ENTRY], {
+    stdio: ["ignore", logFd, logFd, "pipe", lock.fd],
+    env: { ...process.env, ...writeSettings(settings) },
+    cwd: "/",
+    detached: true,
+  });
+  closeSync(logFd);
+  if (child.pid !== undefined) lock.describe(child.pid);
+  // Ctrl-C while it connects: the daemon, in its own session, would go on.
+  const stop = (): void => void child.kill("SIGTERM");
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  try {
+    const last = await lastEvent(child);
+    if (last?.type === "up") return last.summary;
+    await gone(child);
+    if (last?.type === "failed") throw new CzctlError(last.error.message, last.error);
+    throw new CzctlError(child.killed ? "interrupted" : "the daemon died while it started", {
+      code: child.killed ? "INTERRUPTED" : "DAEMON_DIED",
+      category: child.killed ? "user" : "internal",
+      hint: child.killed ? "Nothing is left running." : "See `sudo czctl logs`.",
+    });
+  } finally {
+    process.off("SIGINT", stop).off("SIGTERM", stop);
+    child.unref();
+    (child.stdio[3] as Socket).destroy();
+  }
+}
+
+/** The event that ends the start; undefined when the pipe ends without one. Shows progress on a terminal. */
+async function lastEvent(child: ChildProcess): Promise<Exclude<UpEvent, { type: "progress" }> | undefined> {
+  const progress = new Progress();
+  try {
+    for await (const line of createInterface({ input: child.stdio[3] as Socket })) {
+      const event = JSON.parse(line) as UpEvent;
+      if (event.type !== "progress") return event;
+      progress.show(event.message);
+    }
+    return undefined;
+  } finally {
+    progress.clear();
+  }
+}
+
+/** One line on standard error that is overwritten; nothing when that is no terminal. */
+class Progress {
+  #shown = false;
+
+  show(message: string): void {
+    if (process.stderr.isTTY !== true) return;
+    process.stderr.write(`\r\x1b[K${paint("dim", `${message}…`, process.stderr)}`);
+    this.#shown = true;
+  }
+
+  clear(): void {
+    if (this.#shown) process.stderr.write("\r\x1b[K");
+  }
+}
+
+function gone(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise(resolve => child.once("exit", () => resolve()));
+}
+
+function openLog(path: string): number {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_ROTATE_BYTES)
+    renameSync(path, `${path}.1`);
+  return openSync(path, "a", 0o600);
+}
