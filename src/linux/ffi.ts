@@ -49,7 +49,6 @@ export interface LibC {
   readonly fcntl: Call<[Fd, number, number]>;
   readonly flock: Call<[Fd, number]>;
   readonly fchmod: Call<[Fd, number]>;
-  readonly unlink: Call<[Pointer]>;
   readonly socket: Call<[number, number, number]>;
   readonly socketpair: Call<[number, number, number, Pointer]>;
   readonly bind: Call<[Fd, Pointer, number]>;
@@ -87,7 +86,6 @@ export const libc: LibC = {
   fcntl: bind("fcntl", INT, [INT, INT, "long"]),
   flock: bind("flock", INT, [INT, INT]),
   fchmod: bind("fchmod", INT, [INT, "uint"]),
-  unlink: bind("unlink", INT, [PTR]),
   socket: bind("socket", INT, [INT, INT, INT]),
   socketpair: bind("socketpair", INT, [INT, INT, INT, PTR]),
   bind: bind("bind", INT, [INT, PTR, "uint"]),

@@ -4,6 +4,7 @@
  * Everything is non-blocking and closed on exec. Functions return ≥ 0 or −errno; only what happens at start-up
  * (`unixListen`, `pair`) throws. Descriptors are plain numbers: whoever opened one closes it, once.
  */
+import { lstatSync, unlinkSync } from "node:fs";
 import { type Arena, CzctlError, ENDPOINT_BYTES } from "../base/index.js";
 import { getOption, setOption } from "./descriptor.js";
 import { systemError } from "./errors.js";
@@ -210,8 +211,8 @@ function unixListen(path: string, mode: number): number {
   if (fd < 0) throw systemError(doing, "socket", fd);
   libc.fchmod(fd, mode);
   let result = settle(libc.bind(fd, address, length));
-  if (result === -EADDRINUSE && unixConnectStale(address, length)) {
-    unlinkScratchPath();
+  if (result === -EADDRINUSE && isStale(path, address, length)) {
+    unlinkSync(path);
     result = settle(libc.bind(fd, address, length));
   }
   if (result === 0) result = settle(libc.listen(fd, LISTEN_BACKLOG));
@@ -220,16 +221,13 @@ function unixListen(path: string, mode: number): number {
   throw systemError(doing, "bind", result, { hint: "Check that no other czctl uses this directory." });
 }
 
-/** Nobody listens on the socket file. */
-function unixConnectStale(address: number, length: number): boolean {
+/** `path` is a socket that nobody listens on. Connecting to any other kind of file is refused alike. */
+function isStale(path: string, address: number, length: number): boolean {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
   const fd = unixSocket();
   const result = settle(libc.connect(fd, address, length));
   libc.close(fd);
   return result === -ECONNREFUSED;
-}
-
-function unlinkScratchPath(): void {
-  libc.unlink(scratchAddress(514, UNIX_PATH_BYTES + 1));
 }
 
 /** Connects to the listener at `path`: a descriptor, or −errno (−EAGAIN: its backlog is full). */
