@@ -11,6 +11,7 @@
  * ```
  */
 import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Test } from "tap";
 import { setLink } from "../../src/linux/index.js";
@@ -41,4 +42,14 @@ export function enterNamespace(t: Test, moduleUrl: string, flags: readonly strin
     "in a network namespace",
   );
   return false;
+}
+
+/** Why no TUN device can be made even in a namespace of our own, or false. */
+export function tunUnavailable(): string | false {
+  try {
+    accessSync("/dev/net/tun", constants.R_OK | constants.W_OK);
+    return false;
+  } catch (error) {
+    return `no TUN device: ${(error as Error).message}`;
+  }
 }
