@@ -12,4 +12,3 @@ export {
   agentRevoke,
   agentRun,
 } from "./commands.js";
-export { createLogger, type LoggerOptions } from "./logger.js";

@@ -36,7 +36,15 @@ class Running {
     process.env.FAKE_DATAPLANE_LOG = this.#told;
     const { dir, catalog, log } = this;
     this.ended = agentRun({ dir, catalog, log, signal: this.#abort.signal, dataplaneEntry });
-    await Promise.race([this.line("agent runs"), this.ended]);
+    let over = false;
+    const end = (): void => {
+      over = true;
+    };
+    this.ended.then(end, end);
+    await until("the start", () =>
+      over || this.log.lines.some(line => line.message === "agent runs") ? true : undefined,
+    );
+    if (over) await this.ended;
   }
 
   stop(): Promise<void> {
