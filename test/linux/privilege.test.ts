@@ -62,7 +62,7 @@ t.test("dropPrivileges without privileges", { skip: !root && "needs root to beco
 
 t.test("setParentDeathSignal survives dropPrivileges: the child dies with its parent", async t => {
   // A shell between us: it starts the child, and is killed.
-  const shell = spawn("sh", ["-c", '"$0" "$1" follow & wait', process.execPath, CHILD], {
+  const shell = spawn("sh", ["-c", '"$0" "$1" follow "$2" & wait', process.execPath, CHILD, `${NOBODY}`], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const lines = createInterface({ input: shell.stdout });

@@ -41,7 +41,7 @@ switch (what) {
   case "follow":
     // Dies with its parent, also after a change of credentials.
     setParentDeathSignal("SIGKILL");
-    dropPrivileges(undefined);
+    dropPrivileges({ uid: Number(rest[0]), gid: Number(rest[0]) });
     answer("following");
     setInterval(() => {}, 1000);
     break;
