@@ -9,6 +9,7 @@ import { CzctlError } from "../base/index.js";
 
 /** A writer is usually done after so long; later events are a change of their own. */
 const SETTLE_MS = 50;
+const RETRY_MS = 1_000;
 
 export class FileWatch {
   readonly #path: string;
@@ -53,7 +54,7 @@ export class FileWatch {
       const watcher = watch(path, { persistent: false }, (_event, changed) => {
         if (concerns(changed)) this.#touched();
       });
-      watcher.on("error", () => this.#touched());
+      watcher.on("error", () => this.#touched(RETRY_MS));
       this.#watchers.push(watcher);
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
@@ -67,15 +68,20 @@ export class FileWatch {
     }
   }
 
-  #touched(): void {
+  #touched(delayMs: number = SETTLE_MS): void {
     if (this.#stopped || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       // The inode or the link's target may be another one now. Armed before read: no change is missed.
       this.#disarm();
-      this.#arm();
+      try {
+        this.#arm();
+      } catch {
+        // Somebody has used up the watches since we started.
+        this.#touched(RETRY_MS);
+      }
       this.#onChange();
-    }, SETTLE_MS);
+    }, delayMs);
   }
 
   #isLink(): boolean {
