@@ -80,8 +80,16 @@ function withGlobalOptions(words: readonly string[]): Program {
       .demandCommand(1, 1, "which command?")
       .exitProcess(false)
       .showHelpOnFail(false)
-      .fail((message, error) => {
-        throw error ?? misuse(message, words);
+      .check(flags => {
+        for (const [name, value] of Object.entries(flags)) {
+          if (Number.isNaN(value)) throw usageError(`--${name} must be a number`, "Give a number.");
+        }
+        return true;
+      })
+      .fail((message: string | null, error: Error | undefined) => {
+        // A command's own error passes; yargs' own are of a class that it does not export.
+        if (error !== undefined && error.name !== "YError") throw error;
+        throw misuse(message ?? error?.message ?? "", words);
       })
       // yargs' ES module cuts words in two where it wraps.
       .wrap(null) as Program
@@ -90,7 +98,7 @@ function withGlobalOptions(words: readonly string[]): Program {
 
 /** What yargs says, in our words. */
 function misuse(message: string, words: readonly string[]): CzctlError {
-  const text = (message ?? "").replace(/\s*\n\s*/g, " ").trim();
+  const text = message.replace(/\s*\n\s*/g, " ").trim();
   const typed = words.filter(word => !word.startsWith("-"));
   const help = `See \`czctl ${typed[0] === undefined ? "" : `${typed[0]} `}--help\`.`;
   const similar = /^Did you mean (.+)\?$/.exec(text)?.[1];

@@ -50,6 +50,8 @@ export interface DaemonOptions {
   log: Logger;
   /** `CZCTL_DISABLE_OFFLOADS` */
   disableOffloads: readonly string[];
+  /** Script to run instead of the data plane (tests). */
+  dataplaneEntry?: string;
   /** The process that watches over this one. */
   supervisorPid: number;
   progress(message: string): void;
@@ -120,7 +122,7 @@ export class Daemon {
 
   #openSession(): void {
     const space = selectedSpace(this.#state);
-    const { settings, log, disableOffloads, progress } = this.#options;
+    const { settings, log, disableOffloads, dataplaneEntry, progress } = this.#options;
     const { range, ula, fd, mtu, tso, uapiSocketPath } = this.#device;
     this.#sessionKey = JSON.stringify([space.name, space.credential]);
     this.#virtual = new VirtualAddresses(range, ula, space.addresses);
@@ -137,6 +139,7 @@ export class Daemon {
       disable: (["gso", "gro"] as const).filter(offload => disableOffloads.includes(offload)),
       log,
       onChange: () => this.#schedule(),
+      ...(dataplaneEntry === undefined ? {} : { entry: dataplaneEntry }),
     });
     this.#session = session;
     progress(`connecting to ${session.endpoint}`);

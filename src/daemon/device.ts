@@ -97,7 +97,7 @@ async function freeRange({ wantedRange, lastRange }: DeviceOptions): Promise<Pre
   const overlap = `the service range ${candidate} overlaps ${claim}, which this machine already routes`;
   throw new CzctlError(wanted === null ? `no service range is free: ${overlap}` : overlap, {
     code: "SERVICE_RANGE_TAKEN",
-    category: "environment",
+    category: wanted === null ? "environment" : "config",
     hint: "Choose an unused network with --service-range ADDRESS/BITS.",
   });
 }

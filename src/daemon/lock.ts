@@ -10,6 +10,9 @@ import { LOCK_FILE } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
 import { tryLock } from "../linux/index.js";
 
+/** A daemon ends within two seconds after its supervisor. */
+const TAKE_OVER_MS = 3_000;
+
 export class StateLock {
   readonly fd: number;
 
@@ -47,6 +50,16 @@ export class StateLock {
     }
   }
 
+  /** The lock, or null when who has it is alive. A daemon whose supervisor was killed needs a moment to end. */
+  static async takeOver(stateDir: string): Promise<StateLock | null> {
+    for (const until = performance.now() + TAKE_OVER_MS; ; await sleep(20)) {
+      const lock = StateLock.tryTake(stateDir);
+      if (lock !== null) return lock;
+      const holder = lockHolder(stateDir);
+      if (holder === null || isAlive(holder) || performance.now() > until) return null;
+    }
+  }
+
   /** Notes the supervisor's process id, for `holder`. */
   describe(pid: number): void {
     ftruncateSync(this.fd);
@@ -65,6 +78,16 @@ export function lockHolder(stateDir: string): number | null {
     return Number.isInteger(pid) && pid > 1 ? pid : null;
   } catch {
     return null;
+  }
+}
+
+/** A zombie, whose parent has not looked yet, is not. */
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  } catch {
+    return false;
   }
 }
 

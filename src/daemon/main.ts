@@ -21,6 +21,8 @@ const log = textLogger({
   write: line => process.stderr.write(line),
   debug: settings.debug,
 });
+/** For tests: root's environment is root's own. */
+const dataplaneEntry = process.env.CZCTL_DATAPLANE_ENTRY;
 const waiting = fstatSync(UP_FD).isSocket();
 let daemon: Daemon | undefined;
 
@@ -57,6 +59,7 @@ try {
     settings,
     log,
     disableOffloads: (process.env.CZCTL_DISABLE_OFFLOADS ?? "").split(","),
+    ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
     supervisorPid: process.ppid,
     progress: message => tell({ type: "progress", message }),
     onStopped: () => void exit(0),

@@ -42,10 +42,9 @@ async function up(flags: Flags<UpFlags>): Promise<void> {
   const settings = settingsOf(flags);
   requireRoot("up");
   const { lockHolder, performLocked, StateLock } = await import("../../daemon/index.js");
-  const lock = StateLock.tryTake(settings.stateDir);
+  const lock = await StateLock.takeOver(settings.stateDir);
   if (lock === null) {
-    const pid = lockHolder(settings.stateDir);
-    throw new CzctlError(`czctl is already running${pid === null ? "" : ` (process ${pid})`}`, {
+    throw new CzctlError(`czctl is already running (process ${lockHolder(settings.stateDir) ?? "unknown"})`, {
       code: "ALREADY_RUNNING",
       category: "user",
       hint: "See `czctl status`; to change what it does use `czctl restart`.",
@@ -138,7 +137,7 @@ async function cleanup(flags: Flags): Promise<void> {
   const settings = settingsOf(flags);
   requireRoot("cleanup");
   const { cleanUp, StateLock } = await import("../../daemon/index.js");
-  const lock = StateLock.tryTake(settings.stateDir);
+  const lock = await StateLock.takeOver(settings.stateDir);
   if (lock === null) {
     throw new CzctlError("czctl is running; there is nothing to clean up", {
       code: "ALREADY_RUNNING",
@@ -159,7 +158,7 @@ function requireRoot(command: string): void {
   if (process.geteuid?.() === 0) return;
   throw new CzctlError(`czctl ${command} needs root`, {
     code: "ROOT_NEEDED",
-    category: "environment",
+    category: "user",
     hint: `Run it with sudo: sudo czctl ${command}`,
   });
 }
