@@ -123,7 +123,7 @@ export function parseMessages(bytes: Uint8Array): Message[] {
       type: view.getUint16(at + 4, true),
       flags: view.getUint16(at + 6, true),
       sequence: view.getUint32(at + 8, true),
-      body: new DataView(bytes.slice(at + HEADER_BYTES, at + length).buffer),
+      body: new DataView(new Uint8Array(bytes.subarray(at + HEADER_BYTES, at + length)).buffer),
     });
     at += align(length);
   }
@@ -160,7 +160,12 @@ function align(length: number): number {
 
 /** What the kernel answered: messages, or why not. */
 export type Answer =
-  | { readonly ok: true; readonly messages: Message[] }
+  | {
+      readonly ok: true;
+      readonly messages: Message[];
+      /** Something changed while the dump was taken: it may lack or repeat entries. */
+      readonly torn: boolean;
+    }
   /** `result` is −errno, `detail` the kernel's own words when it had some. */
   | { readonly ok: false; readonly result: number; readonly detail: string | undefined };
 
@@ -173,17 +178,13 @@ export function request(build: () => MessageWriter): Answer {
   const socket = openNetlink(0);
   try {
     let answer = exchange(socket, build(), 1);
-    for (let attempt = 2; attempt <= DUMP_ATTEMPTS && interrupted(answer); attempt++) {
+    for (let attempt = 2; attempt <= DUMP_ATTEMPTS && answer.ok && answer.torn; attempt++) {
       answer = exchange(socket, build(), attempt);
     }
     return answer;
   } finally {
     libc.close(socket);
   }
-}
-
-function interrupted(answer: Answer): boolean {
-  return answer.ok && answer.messages.some(message => (message.flags & NLM_F_DUMP_INTR) !== 0);
 }
 
 /** A netlink route socket that belongs to multicast `groups` (a bit mask). Throws CzctlError. */
@@ -209,17 +210,20 @@ function exchange(socket: number, writer: MessageWriter, sequence: number): Answ
   const sent = settle(libc.send(socket, addressOf(buffer, 0, bytes.length), bytes.length, 0));
   if (sent < 0) return { ok: false, result: sent, detail: undefined };
   const messages: Message[] = [];
+  let torn = false;
   for (;;) {
     const received = receiveMessages(socket);
     if (typeof received === "number") return { ok: false, result: received, detail: undefined };
     for (const message of received) {
       if (message.sequence !== sequence) continue;
-      if (message.type === NLMSG_DONE) return { ok: true, messages };
-      if (message.type === NLMSG_ERROR) {
-        const result = message.body.getInt32(0, true);
-        return result === 0 ? { ok: true, messages } : { ok: false, result, detail: kernelWords(message) };
+      if (message.flags & NLM_F_DUMP_INTR) torn = true;
+      if (message.type !== NLMSG_DONE && message.type !== NLMSG_ERROR) {
+        messages.push(message);
+        continue;
       }
-      messages.push(message);
+      // Both end the answer and begin with a result.
+      const result = message.body.getInt32(0, true);
+      return result < 0 ? { ok: false, result, detail: kernelWords(message) } : { ok: true, messages, torn };
     }
   }
 }
@@ -235,7 +239,7 @@ export function receiveMessages(socket: number): Message[] | number {
 
 /** The extended acknowledgement's text (NLMSGERR_ATTR_MSG), which follows the request's echo. */
 function kernelWords(message: Message): string | undefined {
-  if ((message.flags & NLM_F_ACK_TLVS) === 0) return undefined;
+  if (message.type !== NLMSG_ERROR || (message.flags & NLM_F_ACK_TLVS) === 0) return undefined;
   const echoed = message.flags & NLM_F_CAPPED ? HEADER_BYTES : align(message.body.getUint32(4, true));
   const text = parseAttributes(message.body, 4 + echoed).get(NLMSGERR_ATTR_MSG);
   return text === undefined ? undefined : textOf(text);

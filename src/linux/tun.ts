@@ -142,7 +142,6 @@ export class TunIo {
     const { u8 } = this.arena;
     virtioNet.writePartial(this.arena, offset, false, 40, payloadBytes / 2, 20, 16);
     u8.fill(0, packet, packet + packetBytes);
-    // prettier-ignore
     u8.set([0x45, 0, 0, packetBytes, 0, 0, 0x40, 0, 64, 6, 0x3c, 0xbe, 127, 0, 0, 1, 127, 0, 0, 1], packet);
     u8[packet + 32] = 5 << 4;
     u8[packet + 33] = 0x10;

@@ -108,24 +108,16 @@ export class UdpSocket {
 
   /** Binds; throws CzctlError when it cannot. */
   static bind(arena: Arena, options: UdpOptions): UdpSocket {
-    const any6 = Address.from("::");
-    let result = -EAFNOSUPPORT;
-    if (options.address === undefined) {
-      result = bindTo({ address: any6, port: options.port }, options);
-      // IPv6 compiled out, or switched off by sysctl.
-      if (result === -EAFNOSUPPORT || result === -EADDRNOTAVAIL) {
-        return new UdpSocket(
-          arena,
-          bound({ address: Address.v4(0), port: options.port }, options),
-          false,
-          options,
-        );
-      }
-      if (result < 0) throw bindError({ address: any6, port: options.port }, result);
-      return new UdpSocket(arena, result, true, options);
+    const { address, port } = options;
+    if (address !== undefined) {
+      return new UdpSocket(arena, bound({ address, port }, options), address.family === 6, options);
     }
-    const endpoint = { address: options.address, port: options.port };
-    return new UdpSocket(arena, bound(endpoint, options), endpoint.address.family === 6, options);
+    const any = { address: Address.from("::"), port };
+    const fd = bindTo(any, options);
+    if (fd >= 0) return new UdpSocket(arena, fd, true, options);
+    if (fd !== -EAFNOSUPPORT && fd !== -EADDRNOTAVAIL) throw bindError(any, fd);
+    // IPv6 is compiled out, or switched off.
+    return new UdpSocket(arena, bound({ address: Address.v4(0), port }, options), false, options);
   }
 
   private constructor(arena: Arena, fd: number, mapped: boolean, options: UdpOptions) {
