@@ -1,5 +1,5 @@
 /** Drives czctl as a user would: its command line, its defaults, its files. The agent runs without any privilege. */
-import { chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DaemonStatus, ServiceRow } from "../../src/api/index.js";
@@ -128,6 +128,14 @@ export class Agent {
   async start(): Promise<void> {
     this.program = this.host.spawn(...this.#command(["run", "--catalog", this.catalogFile]));
     await this.host.waitForPort(AGENT_PORT, "udp");
+  }
+
+  /** The agent's only child. */
+  dataplanePid(): number {
+    const pid = this.program?.pid;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+    if (children.length !== 1 || children[0] === "") throw new Error(`children of the agent: ${children}`);
+    return Number(children[0]);
   }
 
   /** A credential file for one device; its path. */

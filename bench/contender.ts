@@ -1,0 +1,22 @@
+/** What a competitor is to the benchmarks: started once in a network of its own, measured in turn with the others. */
+import type { Sandbox } from "../test/lab/sandbox.js";
+import type { Topology } from "../test/lab/topology.js";
+
+export interface Contender {
+  /** As in the results. */
+  readonly name: string;
+  /** Programs and devices without which it is skipped. */
+  readonly needs: readonly string[];
+  start(sandbox: Sandbox, topology: Topology): Promise<Running>;
+}
+
+export interface Running {
+  /** The service's address as programs on the laptop dial it. */
+  readonly target: string;
+  /** Its processes, both ends: whose processor time is its price. */
+  pids(): Promise<number[]>;
+}
+
+/** The one service of every contender's cluster. */
+export const SERVICE_ADDRESS = "10.96.0.35";
+export const SERVICE_PORT = 5201;

@@ -1,0 +1,70 @@
+/** Samples into medians, a table and JSON. */
+import type { Machine } from "./cpu.js";
+import type { Sample } from "./scenario.js";
+
+export interface Result {
+  scenario: string;
+  variant: string;
+  contender: string;
+  unit: string;
+  median: number;
+  min: number;
+  max: number;
+  runs: number[];
+  cpuSecondsPerGB?: number;
+}
+
+export interface Report {
+  machine: Machine;
+  results: Result[];
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(4));
+
+export function summarize(
+  place: { scenario: string; variant: string; contender: string; unit: string },
+  samples: readonly Sample[],
+): Result {
+  const values = samples.map(sample => sample.value);
+  const costs = samples.flatMap(sample => sample.cpuSecondsPerGB ?? []);
+  return {
+    ...place,
+    median: rounded(median(values)),
+    min: rounded(Math.min(...values)),
+    max: rounded(Math.max(...values)),
+    runs: values.map(rounded),
+    ...(costs.length > 0 ? { cpuSecondsPerGB: rounded(median(costs)) } : {}),
+  };
+}
+
+/** One block per variant; the last column is how many times as fast as that peer the subject is. */
+export function table(results: readonly Result[], subject: string): string {
+  const lines: string[] = [];
+  const variants = new Set(results.map(result => `${result.scenario} ${result.variant} (${result.unit})`));
+  for (const variant of variants) {
+    const rows = results.filter(
+      result => `${result.scenario} ${result.variant} (${result.unit})` === variant,
+    );
+    const own = rows.find(row => row.contender === subject)?.median;
+    lines.push(
+      "",
+      variant.padEnd(28) + ["median", "min", "max", "CPU s/GB", `${subject} ÷ peer`].map(cell).join(""),
+    );
+    for (const row of rows) {
+      const ratio = own === undefined || row.contender === subject ? "" : `${(own / row.median).toFixed(2)}×`;
+      const cost = row.cpuSecondsPerGB?.toFixed(2) ?? "–";
+      const figures = [row.median, row.min, row.max].map(value => value.toFixed(3));
+      lines.push(`  ${row.contender.padEnd(26)}${[...figures, cost, ratio].map(cell).join("")}`);
+    }
+  }
+  return lines.join("\n");
+}
+
+const cell = (text: string): string => text.padStart(14);
