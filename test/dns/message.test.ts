@@ -1,0 +1,181 @@
+import { decode, encode, type Packet } from "dns-packet";
+import t from "tap";
+import type { Service } from "../../src/catalog/index.js";
+import { MESSAGE_MAX_BYTES, respond } from "../../src/dns/message.js";
+import { makeZone, SERVICES } from "./world.js";
+
+const zone = makeZone();
+const NAME = "frontend.shop.svc.cluster.local";
+
+function query(name: string, extra: Partial<Packet> = {}): Buffer {
+  return encode({
+    type: "query",
+    id: 0x1234,
+    flags: 0x0100,
+    questions: [{ name, type: "A", class: "IN" }],
+    ...extra,
+  });
+}
+const edns = (udpPayloadSize: number, ednsVersion: number = 0): Partial<Packet> => ({
+  additionals: [
+    {
+      type: "OPT",
+      name: ".",
+      udpPayloadSize,
+      extendedRcode: 0,
+      ednsVersion,
+      flags: 0,
+      flag_do: false,
+      options: [],
+    },
+  ],
+});
+const rcodeOf = (response: Buffer | null) => (response === null ? null : (response[3] as number) & 15);
+
+/** A headless service with this many endpoints: 54 bytes an answer. */
+function crowd(count: number): Service[] {
+  const endpoints = Array.from({ length: count }, (_, i) => ({
+    address: `10.2.${i >> 8}.${i & 255}`,
+    ready: true,
+  }));
+  return [{ ...SERVICES[2]!, endpoints }];
+}
+
+t.test("RFC 1035 §4.1.1: the header of an answer", async t => {
+  const response = decode(respond(zone, query(NAME), "udp")!);
+  t.match(response, {
+    id: 0x1234,
+    type: "response",
+    flag_aa: true,
+    flag_rd: true,
+    flag_ra: false,
+    flag_tc: false,
+  });
+  t.match(response, { rcode: "NOERROR", questions: [{ name: NAME, type: "A", class: "IN" }] });
+  t.match(response.answers, [{ name: NAME, type: "A", data: "198.18.0.7", ttl: 5 }]);
+  t.strictSame(response.additionals, [], "no OPT to who sent none");
+  const refused = decode(respond(zone, query("example.com"), "udp")!);
+  t.match(refused, { rcode: "REFUSED", flag_aa: false });
+});
+
+t.test("RFC 4343: the question goes back byte for byte (0x20 mixing)", async t => {
+  const asked = query("fRoNtEnD.ShOp.SvC.cLuStEr.LoCaL");
+  const response = respond(zone, asked, "udp")!;
+  t.strictSame(response.subarray(12, asked.length), asked.subarray(12));
+  t.match(decode(response).answers, [{ name: "fRoNtEnD.ShOp.SvC.cLuStEr.LoCaL" }]);
+});
+
+t.test("a label with a dot or a foreign octet in it is never taken for another name", async t => {
+  for (const first of [Buffer.from("frontend.shop"), Buffer.from([0xff, 0xfe]), Buffer.from("a b")]) {
+    const rest = query("svc.cluster.local").subarray(12);
+    const asked = Buffer.concat([query(NAME).subarray(0, 12), Buffer.from([first.length]), first, rest]);
+    const response = respond(zone, asked, "udp")!;
+    t.equal(rcodeOf(response), 5, first.toString("latin1"));
+    t.strictSame(response.subarray(12), asked.subarray(12), "and goes back as it came");
+  }
+});
+
+t.test("what deserves no answer, and what is only told off", async t => {
+  const bytes = query(NAME);
+  const patched = (offset: number, value: number) => {
+    const copy = Buffer.from(bytes);
+    copy.writeUInt16BE(value, offset);
+    return copy;
+  };
+  t.equal(respond(zone, Buffer.alloc(0), "udp"), null);
+  t.equal(respond(zone, bytes.subarray(0, 11), "udp"), null);
+  t.equal(respond(zone, patched(2, 0x8100), "udp"), null, "a response is not answered: no loops");
+  t.equal(rcodeOf(respond(zone, patched(2, 0x2800), "udp")), 4, "UPDATE: NOTIMP");
+  t.equal(rcodeOf(respond(zone, bytes.subarray(0, 20), "udp")), 1, "cut off");
+  t.equal(rcodeOf(respond(zone, patched(4, 0), "udp")), 1, "RFC 9619: no question");
+  t.equal(rcodeOf(respond(zone, patched(4, 2), "udp")), 1, "RFC 9619: two questions");
+  t.equal(rcodeOf(respond(zone, patched(4, 65535), "udp")), 1);
+  t.equal(rcodeOf(respond(zone, patched(6, 1), "udp")), 1, "answers in a question");
+  t.equal(rcodeOf(respond(zone, patched(10, 65535), "udp")), 1);
+  t.equal(rcodeOf(respond(zone, patched(12, 0xc00c), "udp")), 1, "a compressed question, pointing at itself");
+  t.equal(
+    rcodeOf(respond(zone, Buffer.concat([bytes, Buffer.alloc(MESSAGE_MAX_BYTES)]), "tcp")),
+    1,
+    "too long",
+  );
+  t.equal(
+    rcodeOf(respond(zone, query(NAME, { questions: [{ name: NAME, type: "A", class: "CH" }] }), "udp")),
+    5,
+  );
+  t.equal(rcodeOf(respond(null, bytes, "udp")), 2, "no zone yet: SERVFAIL");
+});
+
+t.test("RFC 6891: EDNS", async t => {
+  const response = decode(respond(zone, query(NAME, edns(4096)), "udp")!);
+  t.match(response.additionals, [
+    { type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, extendedRcode: 0 },
+  ]);
+  const later = decode(respond(zone, query(NAME, edns(4096, 1)), "udp")!);
+  t.match(later.additionals, [{ type: "OPT", extendedRcode: 1 }], "§6.1.3: BADVERS is 16");
+  t.strictSame(later.answers, []);
+  const two = { additionals: [...edns(512).additionals!, ...edns(512).additionals!] };
+  t.equal(rcodeOf(respond(zone, query(NAME, two), "udp")), 1, "§6.1.1: more than one OPT");
+});
+
+t.test("RFC 1035 §4.2.1, RFC 2181 §9: what does not fit is truncated", async t => {
+  const many = makeZone({}, crowd(400));
+  const name = "db.shop.svc.cluster.local";
+  for (const [extra, limit] of [
+    [{}, 512],
+    [edns(100), 512],
+    [edns(700), 700],
+    [edns(1232), 1232],
+    [edns(65535), 1232],
+  ] as const) {
+    const response = respond(many, query(name, extra), "udp")!;
+    const message = decode(response);
+    t.equal(message.flag_tc, true);
+    t.ok(response.length <= limit && response.length > limit - 60, `${response.length} of ${limit}`);
+    t.ok((message.answers ?? []).length > 0);
+  }
+  const whole = decode(respond(many, query(name), "tcp")!);
+  t.equal(whole.flag_tc, false);
+  t.equal(whole.answers?.length, 400);
+  const huge = respond(makeZone({}, crowd(3000)), query(name), "tcp")!;
+  t.ok(huge.length <= 65_535);
+  t.equal(decode(huge).flag_tc, true);
+
+  const few = makeZone({}, crowd(4));
+  const srv = query(`_pg._tcp.${name}`, {
+    questions: [{ name: `_pg._tcp.${name}`, type: "SRV", class: "IN" }],
+  });
+  const response = decode(respond(few, srv, "udp")!);
+  t.equal(response.answers?.length, 4);
+  t.equal(response.flag_tc, false, "additional records left out are no truncation");
+  t.ok((response.additionals ?? []).length < 4);
+});
+
+t.test("100,000 mutated questions: no throw, no wrong id, never longer than allowed", async t => {
+  const seeds = [
+    query(NAME),
+    query(NAME, edns(1232)),
+    query("7.0.18.198.in-addr.arpa"),
+    query("frontend", edns(512)),
+  ];
+  let seed = 20260101;
+  const random = (n: number) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * n);
+  };
+  let answered = 0;
+  for (let i = 0; i < 100_000; i++) {
+    const base = seeds[random(seeds.length)]!;
+    const bytes = Buffer.concat([
+      base.subarray(0, base.length - random(4)),
+      Buffer.alloc(random(8), random(256)),
+    ]);
+    for (let n = random(5); n >= 0; n--) bytes[random(bytes.length)] = random(256);
+    const response = respond(zone, bytes, "udp");
+    if (response === null) continue;
+    answered++;
+    if (response.readUInt16BE(0) !== bytes.readUInt16BE(0)) t.fail(`wrong id for ${bytes.toString("hex")}`);
+    if ((response.readUInt16BE(2) & 0x8000) === 0) t.fail(`no response: ${bytes.toString("hex")}`);
+    if (response.length > 1232) t.fail(`too long: ${bytes.toString("hex")}`);
+  }
+  t.ok(answered > 50_000, `${answered} answered`);
+});
