@@ -57,7 +57,13 @@ export function isNotRunning(error: unknown): boolean {
 function post(socketPath: string, path: string, body: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const call = request(
-      { socketPath, path, method: "POST", headers: { host: "daemon", "content-type": "application/json" } },
+      {
+        socketPath,
+        path,
+        method: "POST",
+        headers: { host: "daemon", "content-type": "application/json" },
+        agent: false,
+      },
       response => {
         let text = "";
         response.setEncoding("utf8");

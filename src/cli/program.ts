@@ -13,6 +13,7 @@ import { addSpaceCommands } from "./commands/space.js";
 import { addStatusCommand } from "./commands/status.js";
 import { type Program, usageError } from "./context.js";
 import { print, printJson } from "./output.js";
+import { STANDARD_INPUT } from "./read-input.js";
 
 /** Parses `words` and runs the command. Throws CzctlError. */
 export async function runProgram(words: readonly string[]): Promise<void> {
@@ -32,7 +33,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
     y => y,
     ({ json }) => (json ? printJson({ version: packageVersion() }) : print(packageVersion())),
   );
-  await program.parseAsync(words);
+  await program.parseAsync(words.map(word => (word === "-" ? STANDARD_INPUT : word)));
 }
 
 function withGlobalOptions(words: readonly string[]): Program {

@@ -1,6 +1,9 @@
-/** Reads a file that the user names, `-` being standard input. */
+/** Reads a file that the user names. */
 import { readFileSync } from "node:fs";
 import { CzctlError } from "../base/index.js";
+
+/** What `-` becomes: yargs takes no value that begins with a dash. */
+export const STANDARD_INPUT = "/dev/stdin";
 
 const LIMIT_BYTES = 1024 * 1024;
 
@@ -8,7 +11,7 @@ const LIMIT_BYTES = 1024 * 1024;
 export function readInput(path: string, what: string): string {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path === "-" ? 0 : path);
+    bytes = readFileSync(path === STANDARD_INPUT ? 0 : path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const why = REASONS[code ?? ""] ?? message;
