@@ -127,7 +127,10 @@ export class Agent {
 
   async start(): Promise<void> {
     this.program = this.host.spawn(...this.#command(["run", "--catalog", this.catalogFile]));
-    await this.host.waitForPort(AGENT_PORT, "udp");
+    const ended = this.program.exited.then(() => {
+      throw new Error(`the agent ended\n${this.program?.tail()}`);
+    });
+    await Promise.race([ended, this.host.waitForPort(AGENT_PORT, "udp")]);
   }
 
   /** The agent's only child. */
