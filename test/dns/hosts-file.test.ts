@@ -42,7 +42,8 @@ function files(t: { testdir(): string }, content: string = FOREIGN) {
 // The part that a child process runs: rewrites the section until it is killed.
 if (process.argv[2] === "rewrite") {
   const [path, backupPath] = process.argv.slice(3) as [string, string];
-  for (let i = 0; ; i++) {
+  const parent = process.ppid;
+  for (let i = 0; process.ppid === parent; i++) {
     updateHosts(path, i % 3 === 0 ? null : lines((i % 5) * 20), { backupPath });
     if (i === 0) process.send?.("running");
   }
@@ -203,7 +204,7 @@ t.test("two editors that keep to the lock lose nothing to each other", async t =
   const { folder, path, backupPath, read } = files(t, "127.0.0.1 localhost\n");
   // A lock that a shell can take as well: mkdir is atomic.
   const lockPath = join(folder, "lock");
-  const script = `i=0; while [ $i -lt 60 ]; do until mkdir "$1" 2>/dev/null; do :; done; echo "10.5.5.$i other-$i" >> "$2"; rmdir "$1"; i=$((i+1)); done`;
+  const script = `i=0; while [ $i -lt 60 ]; do until mkdir "$1" 2>/dev/null; do kill -0 $PPID || exit; done; echo "10.5.5.$i other-$i" >> "$2"; rmdir "$1"; i=$((i+1)); done`;
   const other = spawn("sh", ["-c", script, "sh", lockPath, path], { stdio: "ignore" });
   let done = false;
   other.on("exit", () => {
