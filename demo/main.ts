@@ -79,7 +79,8 @@ async function consume(steps: Steps, topology: Topology, sandbox: Sandbox): Prom
   const czctl = new Czctl(laptop);
   await steps.run("invite", async () => {
     await czctl.run(["space", "add", await agent.invite("laptop")]);
-    return [undefined, "agent invite laptop; space add"];
+    await czctl.run(["primary-namespace", "select", "shop"]);
+    return [undefined, "agent invite laptop; space add; primary-namespace select shop"];
   });
   await steps.run("up", async () => {
     await czctl.up();

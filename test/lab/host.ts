@@ -3,7 +3,7 @@
  * `/etc/resolv.conf`, `/etc/nsswitch.conf` and (if wanted) `/var/lib`. A sleeping process holds both; programs
  * enter by its process id.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, execute, Program, type ProgramOptions, type Result } from "./program.js";
 import type { Sandbox } from "./sandbox.js";
@@ -13,8 +13,11 @@ export interface HostOptions {
   hosts?: string;
   /** Private and empty `/var/lib` and `/var/log`, so that programs' default paths are free. */
   privateState?: boolean;
+  /** Of a program that detaches itself; its end is shown when a lab fails. */
+  logFile?: string;
 }
 
+const LOG_LINES = 25;
 const LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n";
 
 /** Mounts, then tells that it is ready, then sleeps. `resolv.conf` may be a link into the old `/run`. */
@@ -44,12 +47,14 @@ export class Host {
   readonly #holder: Program;
   readonly #programs: Program[] = [];
   readonly #signal: AbortSignal;
+  readonly #logFile: string | undefined;
 
-  private constructor(name: string, dir: string, holder: Program, signal: AbortSignal) {
+  private constructor(name: string, dir: string, holder: Program, signal: AbortSignal, logFile?: string) {
     this.name = name;
     this.dir = dir;
     this.#holder = holder;
     this.#signal = signal;
+    this.#logFile = logFile;
   }
 
   static async make(sandbox: Sandbox, name: string, options: HostOptions = {}): Promise<Host> {
@@ -64,7 +69,7 @@ export class Host {
       signal: sandbox.signal,
     });
     await holder.waitForLine(/ready/);
-    return new Host(name, dir, holder, sandbox.signal);
+    return new Host(name, dir, holder, sandbox.signal, options.logFile);
   }
 
   /** Process id that holds the namespaces: `ip link set X netns PID`. */
@@ -159,10 +164,17 @@ export class Host {
     );
   }
 
+  #logTail(): string {
+    const path = `/proc/${this.pid}/root${this.#logFile}`;
+    if (this.#logFile === undefined || !existsSync(path)) return "";
+    const lines = readFileSync(path, "utf8").trim().split("\n").slice(-LOG_LINES);
+    return `\n${lines.map(line => `    ${this.#logFile}: ${line}`).join("\n")}`;
+  }
+
   /** Last lines of every program that ran here, for a failed lab. */
   tails(): string {
     const programs = this.#programs.filter(program => `${program.stdout}${program.stderr}`.trim() !== "");
-    return programs.map(program => program.tail(6)).join("\n");
+    return programs.map(program => program.tail(6)).join("\n") + this.#logTail();
   }
 
   async close(): Promise<void> {

@@ -24,6 +24,8 @@ export const AGENT_PORT = 51820;
 export const LAPTOP_HOSTS =
   "127.0.0.1\tlocalhost\n::1 localhost ip6-localhost\n\n# mine:  keep   spaces\t\n10.1.2.3 printer.home";
 
+const DAEMON_LOG = "/var/lib/czctl/daemon.log";
+
 export interface Topology {
   laptop: Host;
   internet: Host;
@@ -34,7 +36,7 @@ export interface Topology {
 
 export async function makeTopology(sandbox: Sandbox, mtu = 1500): Promise<Topology> {
   const [laptop, internet, cluster] = await Promise.all([
-    Host.make(sandbox, "laptop", { hosts: LAPTOP_HOSTS, privateState: true }),
+    Host.make(sandbox, "laptop", { hosts: LAPTOP_HOSTS, privateState: true, logFile: DAEMON_LOG }),
     Host.make(sandbox, "internet"),
     Host.make(sandbox, "cluster"),
   ]);

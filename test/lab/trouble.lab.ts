@@ -149,9 +149,9 @@ await lab(import.meta.url, async l => {
     await czctl.up();
     await czctl.waitUntilConnected();
     const second = await czctl.exec(["up"]);
-    assert(!/^\s+at /m.test(second.stderr), second.stderr);
+    const said = assertExplained(second, "user");
     assertEqual((await czctl.status()).link, "connected", "link after that");
-    return `exit ${second.code}: ${`${second.stdout}${second.stderr}`.trim().split("\n").join(" / ")}`;
+    return said;
   });
   await czctl.run(["down"]);
   await clocks(l, czctl);
