@@ -14,6 +14,7 @@ export interface StreamTimes {
 }
 
 const PING = encodeEvent({ type: "ping" });
+const REVOKED = encodeEvent({ type: "revoked" });
 
 export class CatalogStream {
   readonly #response: ServerResponse;
@@ -32,7 +33,11 @@ export class CatalogStream {
     this.#ping = setInterval(() => this.#write(PING), times.pingMs);
     response.on("drain", () => this.#drained());
     response.on("close", () => this.#ended());
-    response.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store" });
+    response.writeHead(200, {
+      "content-type": "application/x-ndjson",
+      "cache-control": "no-store",
+      connection: "close",
+    });
     this.sync();
   }
 
@@ -44,6 +49,11 @@ export class CatalogStream {
     const lines = this.#sent === null ? view.snapshot() : this.#sent.deltaTo(view);
     this.#sent = view;
     this.#write(lines);
+  }
+
+  /** The device is none any more: says so, and ends. */
+  revoke(): void {
+    this.#response.end(REVOKED);
   }
 
   #write(lines: Buffer): void {

@@ -67,9 +67,16 @@ export class ControlApi {
   sync(): void {
     for (const [publicKey, sockets] of this.#devices) {
       if (this.#options.viewOf(publicKey) !== null) continue;
-      for (const socket of sockets) socket.destroy();
+      for (const socket of sockets) this.#endRevoked(socket);
     }
     for (const stream of this.#streams.values()) stream.sync();
+  }
+
+  /** So that the laptop refuses at once what would otherwise go unanswered. */
+  #endRevoked(socket: Socket): void {
+    const stream = this.#streams.get(socket);
+    if (stream === undefined) socket.destroy();
+    else stream.revoke();
   }
 
   async close(): Promise<void> {

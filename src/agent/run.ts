@@ -23,6 +23,11 @@ import { type AgentConfig, peersPath, readPeers } from "./state.js";
 import { type Exposed, exposeServices } from "./target-addresses.js";
 import { agentAddresses, INNER_MTU, tunnelPrefixes } from "./tunnel.js";
 
+/** Allows nothing: no message names it. */
+const NO_GRANT = "";
+/** Between a revoked device's last access and its last packet: time to be told, through the tunnel. */
+const REVOKE_NOTICE_MS = 250;
+
 export interface AgentOptions {
   dir: string;
   config: AgentConfig;
@@ -142,7 +147,7 @@ export class Agent {
     );
     this.#devices = devices;
     // A device may only name a grant that the data plane knows, so: gone devices, grants, new devices.
-    if (remove.length > 0) this.#keeper.send({ type: "peers", remove });
+    if (remove.length > 0) this.#revoke(remove.flatMap(publicKey => before.get(publicKey) ?? []));
     if (!sameGrants(grants, this.#grants)) {
       this.#grants = grants;
       this.#expose();
@@ -153,6 +158,19 @@ export class Agent {
       this.#events.forget(publicKey);
       this.#options.log.info("device revoked", { device: before.get(publicKey)?.record.name });
     }
+  }
+
+  /** Their flows are reset at once; their keys follow when they have been told. */
+  #revoke(devices: readonly Device[]): void {
+    this.#keeper.send({
+      type: "peers",
+      set: devices.map(device => peerConfig({ ...device, grant: NO_GRANT })),
+    });
+    setTimeout(() => {
+      const gone = devices.map(device => device.record.publicKey);
+      const remove = gone.filter(publicKey => !this.#devices.has(publicKey));
+      if (remove.length > 0) this.#keeper.send({ type: "peers", remove });
+    }, REVOKE_NOTICE_MS).unref();
   }
 
   #expose(): void {

@@ -25,4 +25,6 @@ export type CatalogEvent =
     }
   | { type: "upsert"; service: Service }
   | { type: "remove"; namespace: string; name: string }
+  /** This device may reach nothing any more. The last line: its flows are reset, then it is not answered. */
+  | { type: "revoked" }
   | { type: "ping" };

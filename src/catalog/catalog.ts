@@ -9,6 +9,7 @@ export type CatalogUpdate =
   | { type: "snapshot"; services: readonly Service[] }
   | { type: "upsert"; service: Service }
   | { type: "remove"; namespace: string; name: string }
+  | { type: "revoked" }
   | { type: "ping" };
 
 export interface CatalogChange {
@@ -46,6 +47,7 @@ export class Catalog {
     if (update.type === "snapshot") this.applySnapshot(update.services, change);
     else if (update.type === "upsert") this.upsert(update.service, change);
     else if (update.type === "remove") this.remove(serviceKey(update), change);
+    else if (update.type === "revoked") this.applySnapshot([], change);
     if (change.upserted.length + change.removed.length > 0) this.sorted = null;
     return change;
   }

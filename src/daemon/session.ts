@@ -227,7 +227,8 @@ export class Session {
   }
 
   async #handshakeTimedOut(): Promise<void> {
-    this.#setProblem(await this.#diagnose());
+    // Whoever was shown the door needs no other reason for the silence behind it.
+    if (this.problem?.code !== "DEVICE_REVOKED") this.#setProblem(await this.#diagnose());
     const changed = await this.#endpoint.advance();
     if (changed) this.#dataplane?.send({ type: "peers", set: [this.#peer()] });
   }
@@ -245,6 +246,13 @@ export class Session {
       this.link = "connected";
       this.problem = null;
       this.#quickFailures = 0;
+    }
+    if (event.type === "revoked") {
+      this.#setProblem({
+        code: "DEVICE_REVOKED",
+        message: `the agent has revoked this device ("${this.space.credential.device}")`,
+        hint: "Ask whoever runs the Teamspace for a new credential, then `czctl space add` it.",
+      });
     }
     this.catalog.apply(event);
     this.#options.onChange();

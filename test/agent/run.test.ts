@@ -164,7 +164,9 @@ t.test("invite and revoke reach the running agent before they return", async t =
   );
   const [annStream, bobStream] = [await agent.control(ann), await agent.control(bob)];
   t.strictSame(await agentRevoke({ dir, name: "ann" }), { name: "ann", live: true });
-  t.strictSame(agent.told("peers").at(-1), { type: "peers", remove: [ann] });
+  t.match(agent.told("peers").at(-1), { set: [{ publicKey: ann, grant: "" }] }, "no access from now on");
+  t.strictSame(await agent.nextTold("peers", 3), { type: "peers", remove: [ann] });
+  t.match(annStream.text(), /\{"type":"revoked"\}/);
   await until("the end of the stream", () => (annStream.socket.closed ? true : undefined));
   t.notOk(bobStream.socket.closed);
   t.match(await agentPeers({ dir }), [
@@ -192,7 +194,8 @@ t.test("a changed peers.json is taken up without being told", async t => {
   await agent.line(/peers\.json is damaged.*last good peers stand/);
   t.equal(agent.told("peers").length, 0);
   writeFileSync(join(agent.dir, "peers.json"), '{"version":1,"peers":[]}');
-  t.strictSame(await agent.nextTold("peers", 0), { type: "peers", remove: [ann] });
+  t.match(await agent.nextTold("peers", 0), { set: [{ publicKey: ann, grant: "" }] });
+  t.strictSame(await agent.nextTold("peers", 1), { type: "peers", remove: [ann] });
 });
 
 t.test("a new service is told to data plane and devices", async t => {
