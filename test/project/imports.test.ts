@@ -53,7 +53,8 @@ const AMBIENT: Readonly<Record<string, string>> = {
   "new Date": "time is an argument: tests run under a virtual clock",
   performance: "time is an argument: tests run under a virtual clock",
   "Math.random": "randomness is an argument: a failing run must be repeatable by its seed",
-  crypto: "randomness is an argument: a failing run must be repeatable by its seed",
+  "crypto.getRandomValues": "randomness is an argument: a failing run must be repeatable by its seed",
+  "crypto.randomUUID": "randomness is an argument: a failing run must be repeatable by its seed",
   setTimeout: "deadlines are values (`pollAt`): a hidden timer cannot be walked through",
   setInterval: "deadlines are values (`pollAt`): a hidden timer cannot be walked through",
   setImmediate: "work is done when the caller says so, in an order that tests can state",
@@ -87,7 +88,7 @@ function ambientName(node: ts.Node): string | undefined {
   const member = `${object}.${node.name.text}`;
   if (member in AMBIENT) return member;
   if (object === "globalThis" && node.name.text in AMBIENT) return node.name.text;
-  return ["performance", "crypto", "process", "console"].includes(object) ? object : undefined;
+  return ["performance", "process", "console"].includes(object) ? object : undefined;
 }
 
 /** The room that a relative import leads to, and whether it enters by the door. */
@@ -163,6 +164,7 @@ t.test("the check itself finds what it is for", async t => {
     export { x } from "../linux/tun.js";
     const later = () => import("../linux/index.js");
     const a = Date.now() + new Date().getTime() + performance.now() + Math.random();
+    crypto.getRandomValues(bytes);
     setTimeout(() => console.log(process.env.HOME), 1);
     class Machine { process(packet: unknown) { this.process(packet); } }
   `;
@@ -182,6 +184,7 @@ t.test("the check itself finds what it is for", async t => {
     "Date.now",
     "Math.random",
     "console",
+    "crypto.getRandomValues",
     "new Date",
     "performance",
     "process",
