@@ -1,24 +1,38 @@
-/** A WireGuard interface without its sockets: datagrams and inner packets in, the same out. */
-import type { Arena, CryptoSuite, Endpoint, Milliseconds, Prefix, Random } from "../base/index.js";
-import type { Peer } from "./peer.js";
-
-/** Takes datagrams that the device builds itself: handshakes, cookies, keep-alives, staged packets. */
-export interface DatagramOutput {
-  /**
-   * @param endpoint 20 bytes as in base/endpoint
-   * @param offset arena offset; the bytes are valid until the call returns
-   */
-  send(endpoint: Uint8Array, offset: number, length: number): void;
-}
-
-export interface DeviceEvents {
-  /** A session came up. */
-  onHandshake(peer: Peer, now: Milliseconds): void;
-  /** No answer for 5 s, and again after each further minute. `seconds` counts from the first attempt. */
-  onHandshakeTimeout(peer: Peer, seconds: number): void;
-  /** The peer was heard from another address: `peer.endpoint` has changed. */
-  onPeerEndpoint(peer: Peer): void;
-}
+/**
+ * A WireGuard interface without its sockets: datagrams and inner packets in, the same out.
+ *
+ * Owns the peers, cryptokey routing and the receive path. Follows "WireGuard: Next Generation Kernel Network
+ * Tunnel" (Donenfeld; "the paper" below). No I/O, no clock: `now` is an argument, what the device itself has
+ * to send goes to the `DatagramOutput`. Not safe to call back into from output or events.
+ */
+import {
+  type Arena,
+  type CryptoSuite,
+  type Endpoint,
+  equalConstantTime,
+  type Milliseconds,
+  type Prefix,
+  type Random,
+  toHex,
+} from "../base/index.js";
+import { AllowedIps } from "./allowed-ips.js";
+import {
+  KEEPALIVE_BYTES,
+  KEY_BYTES,
+  MESSAGE_TRANSPORT,
+  TAG_BYTES,
+  TRANSPORT_HEADER_BYTES,
+} from "./constants.js";
+import { count, createCounters, type DeviceCounters, Drop, dropReasonName } from "./drop.js";
+import { HandshakeGate } from "./gate.js";
+import type { Identity } from "./handshake.js";
+import { IndexTable } from "./index-table.js";
+import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
+import { clamp } from "./noise.js";
+import { type DatagramOutput, type DeviceEvents, Peer, type PeerHost } from "./peer.js";
+import { Schedule } from "./schedule.js";
+import { TimestampSource } from "./tai64n.js";
+import type { PeerTimers } from "./timers.js";
 
 export interface DeviceOptions {
   /** Inner MTU: padding never makes a packet longer than this. Default 1420. */
@@ -52,14 +66,57 @@ export interface PeerConfig {
 /** What `updatePeer` changes: only what is present. `allowedIps` replaces the list. */
 export type PeerChange = Omit<PeerConfig, "publicKey">;
 
-export class Device {
-  readonly publicKey: Uint8Array = new Uint8Array(32);
-  /** Drop reasons and other counts by name. */
-  readonly counters: Record<string, number> = {};
+const DEFAULT_MTU = 1420;
+const MAX_INNER_BYTES = 65_535;
+/** Some AEADs use the 64 bytes before a packet. */
+const SCRATCH_HEAD_BYTES = 64;
+const IPV4_HEADER_BYTES = 20;
+const IPV6_HEADER_BYTES = 40;
+
+export class Device implements PeerHost {
+  readonly arena: Arena;
+  readonly output: DatagramOutput;
+  readonly events: DeviceEvents;
+  readonly wallClock: () => number;
+  readonly mtu: number;
+  readonly scratch: number;
+  readonly indexes: IndexTable<Peer>;
+  readonly schedule: Schedule<PeerTimers> = new Schedule<PeerTimers>();
+  readonly timestamps: TimestampSource;
+  readonly counters: DeviceCounters = createCounters();
+  identity: Identity;
   /** After `process` returned > 0: who sent the packet. */
   receivedFrom: Peer | null = null;
+  private readonly byKey: Map<string, Peer> = new Map<string, Peer>();
+  private readonly allowedIps: AllowedIps<Peer>;
+  private readonly gate: HandshakeGate;
 
-  constructor(_config: DeviceConfig) {}
+  constructor(config: DeviceConfig) {
+    const { arena, crypto, random, options = {} } = config;
+    this.arena = arena;
+    this.output = config.output;
+    this.events = config.events;
+    this.wallClock = config.wallClock;
+    this.mtu = options.mtu ?? DEFAULT_MTU;
+    const scratchBytes = SCRATCH_HEAD_BYTES + TRANSPORT_HEADER_BYTES + MAX_INNER_BYTES + 1 + TAG_BYTES;
+    this.scratch = arena.reserve(scratchBytes) + SCRATCH_HEAD_BYTES;
+    this.indexes = new IndexTable<Peer>(random, options.worker);
+    this.timestamps = new TimestampSource(config.wallClock);
+    this.allowedIps = new AllowedIps<Peer>(arena);
+    this.identity = createIdentity(crypto, random, config.privateKey);
+    this.gate = new HandshakeGate(this, publicKey => this.lookup(publicKey));
+  }
+
+  get publicKey(): Uint8Array {
+    return this.identity.publicKey;
+  }
+
+  /** For the configuration interface alone. */
+  get privateKey(): Uint8Array {
+    return this.identity.privateKey;
+  }
+
+  // ---- packets ----
 
   /**
    * One received datagram, decrypted in place.
@@ -67,8 +124,55 @@ export class Device {
    * @returns > 0: an inner packet of that many bytes begins at `offset` + 16 and came from `receivedFrom`;
    *   0: handled; < 0: dropped for this reason (`dropReasonName`), and counted
    */
-  process(_offset: number, _length: number, _source: number, _now: Milliseconds): number {
-    throw new Error("not built yet");
+  process(offset: number, length: number, source: number, now: Milliseconds): number {
+    const type = length < KEEPALIVE_BYTES ? 0 : this.arena.view.getUint32(offset, true);
+    const result =
+      type === MESSAGE_TRANSPORT
+        ? this.transport(offset, length, source, now)
+        : this.gate.process(type, offset, length, source, now);
+    if (result < 0) count(this.counters, `dropped.${dropReasonName(result)}`);
+    return result;
+  }
+
+  private transport(offset: number, length: number, source: number, now: Milliseconds): number {
+    const { view } = this.arena;
+    const index = view.getInt32(offset + TRANSPORT_RECEIVER_AT, true);
+    const peer = this.indexes.get(index);
+    const keypair = peer === null ? null : peer.keypairs.find(index);
+    if (peer === null || keypair === null) return Drop.unknownIndex;
+    const counterAt = offset + TRANSPORT_COUNTER_AT;
+    const counter = view.getUint32(counterAt, true) + view.getUint32(counterAt + 4, true) * 0x1_0000_0000;
+    if (!keypair.canReceive(counter, now)) return Drop.expired;
+    const inner = offset + TRANSPORT_HEADER_BYTES;
+    const innerLength = length - TRANSPORT_HEADER_BYTES - TAG_BYTES;
+    if (!keypair.receiveKey.open(inner, innerLength, counter)) return Drop.unauthentic;
+    if (!keypair.replay.accept(counter)) return Drop.replayed;
+    peer.received(keypair, source, length, now);
+    if (innerLength === 0) return 0;
+    peer.timers.dataReceived(now);
+    return this.checkInner(peer, inner, innerLength);
+  }
+
+  /** Cryptokey routing of what came in (paper §2): length of the inner packet, or why it is dropped. */
+  private checkInner(peer: Peer, inner: number, available: number): number {
+    const { u8, view } = this.arena;
+    const version = (u8[inner] as number) >>> 4;
+    let total: number;
+    let owner: Peer | null;
+    if (version === 4 && available >= IPV4_HEADER_BYTES) {
+      total = view.getUint16(inner + 2);
+      if (total < IPV4_HEADER_BYTES) return Drop.malformed;
+      owner = this.allowedIps.lookup4(inner + 12);
+    } else if (version === 6 && available >= IPV6_HEADER_BYTES) {
+      total = view.getUint16(inner + 4) + IPV6_HEADER_BYTES;
+      owner = this.allowedIps.lookup6(inner + 8);
+    } else {
+      return Drop.malformed;
+    }
+    if (total > available) return Drop.malformed;
+    if (owner !== peer) return Drop.notAllowed;
+    this.receivedFrom = peer;
+    return total;
   }
 
   /**
@@ -76,50 +180,119 @@ export class Device {
    * @returns length of the datagram that begins at `offset` − 16, to be sent to `peer.endpoint`; or 0 when
    *   there is no session: the packet was copied, and goes to the output once there is one
    */
-  seal(_peer: Peer, _offset: number, _length: number, _now: Milliseconds): number {
-    throw new Error("not built yet");
+  seal(peer: Peer, offset: number, length: number, now: Milliseconds): number {
+    return peer.seal(offset, length, now);
   }
 
   /** The peer that an inner packet at `offset` is to be sent to, by allowed-IPs; null when nobody's. */
-  route(_offset: number, _length: number): Peer | null {
-    throw new Error("not built yet");
+  route(offset: number, length: number): Peer | null {
+    const version = (this.arena.u8[offset] as number) >>> 4;
+    if (version === 4 && length >= IPV4_HEADER_BYTES) return this.allowedIps.lookup4(offset + 16);
+    if (version === 6 && length >= IPV6_HEADER_BYTES) return this.allowedIps.lookup6(offset + 24);
+    return null;
   }
 
+  // ---- time ----
+
   /** Runs the timers that are due. */
-  poll(_now: Milliseconds): void {}
+  poll(now: Milliseconds): void {
+    for (let due = this.schedule.takeDue(now); due !== null; due = this.schedule.takeDue(now)) due.run(now);
+  }
 
   /** When `poll` is next needed. Early is possible, late is not. */
   pollAt(): Milliseconds {
-    return Number.POSITIVE_INFINITY;
+    return this.schedule.next;
   }
+
+  /** The machine's addresses or routes changed, or it woke up: active peers shake hands at once. */
+  networkChanged(now: Milliseconds): void {
+    for (const peer of this.byKey.values()) {
+      if (!peer.hasSession(now) && !peer.handshake.isUnderWay && peer.persistentKeepaliveSeconds === 0)
+        continue;
+      peer.allowInitiation();
+      peer.initiate(now);
+    }
+  }
+
+  // ---- configuration ----
 
   /** Throws RangeError when the key is already a peer's or our own. */
-  addPeer(_config: PeerConfig, _now: Milliseconds): Peer {
-    throw new Error("not built yet");
+  addPeer(config: PeerConfig, now: Milliseconds): Peer {
+    const { publicKey } = config;
+    if (publicKey.length !== KEY_BYTES) throw new RangeError(`publicKey must have ${KEY_BYTES} bytes`);
+    if (this.lookup(publicKey) !== null) throw new RangeError("publicKey is a peer's already");
+    if (equalConstantTime(publicKey, this.publicKey)) throw new RangeError("publicKey is our own");
+    const peer = new Peer(this, publicKey);
+    this.byKey.set(toHex(publicKey), peer);
+    this.change(peer, config, now);
+    return peer;
   }
 
-  updatePeer(_publicKey: Uint8Array, _change: PeerChange, _now: Milliseconds): Peer | null {
-    throw new Error("not built yet");
+  /** The changed peer, or null when there is none with that key. */
+  updatePeer(publicKey: Uint8Array, change: PeerChange, now: Milliseconds): Peer | null {
+    const peer = this.lookup(publicKey);
+    if (peer !== null) this.change(peer, change, now);
+    return peer;
+  }
+
+  private change(peer: Peer, change: PeerChange, now: Milliseconds): void {
+    if (change.presharedKey !== undefined) peer.setPresharedKey(change.presharedKey);
+    if (change.endpoint !== undefined) peer.setEndpoint(change.endpoint, now);
+    if (change.allowedIps !== undefined) this.setAllowedIps(peer, change.allowedIps);
+    if (change.persistentKeepaliveSeconds !== undefined) {
+      peer.setPersistentKeepalive(change.persistentKeepaliveSeconds, now);
+    }
+  }
+
+  /** A prefix that was another peer's moves to this one. */
+  private setAllowedIps(peer: Peer, prefixes: readonly Prefix[]): void {
+    for (const prefix of peer.allowedIps) this.allowedIps.remove(prefix);
+    const unique = prefixes.filter((prefix, i) => prefixes.findIndex(other => other.equals(prefix)) === i);
+    for (const prefix of unique) {
+      const before = this.allowedIps.insert(prefix, peer);
+      if (before !== null) before.allowedIps = before.allowedIps.filter(other => !other.equals(prefix));
+    }
+    peer.allowedIps = unique;
   }
 
   /** Wipes its keys and forgets it, at once. */
-  removePeer(_publicKey: Uint8Array): boolean {
-    throw new Error("not built yet");
+  removePeer(publicKey: Uint8Array): boolean {
+    const peer = this.lookup(publicKey);
+    if (peer === null) return false;
+    this.setAllowedIps(peer, []);
+    peer.close();
+    this.byKey.delete(toHex(publicKey));
+    if (this.receivedFrom === peer) this.receivedFrom = null;
+    return true;
   }
 
-  lookup(_publicKey: Uint8Array): Peer | null {
-    throw new Error("not built yet");
+  lookup(publicKey: Uint8Array): Peer | null {
+    return this.byKey.get(toHex(publicKey)) ?? null;
   }
 
   peers(): IterableIterator<Peer> {
-    throw new Error("not built yet");
+    return this.byKey.values();
   }
 
-  setPrivateKey(_privateKey: Uint8Array): void {}
-
-  /** The machine's addresses or routes changed, or it woke up: active peers shake hands at once. */
-  networkChanged(_now: Milliseconds): void {}
+  /** Ends all sessions; a peer whose key is ours now is removed. */
+  setPrivateKey(privateKey: Uint8Array): void {
+    this.identity.privateKey.fill(0);
+    this.identity = createIdentity(this.identity.crypto, this.identity.random, privateKey);
+    this.removePeer(this.publicKey);
+    this.gate.identityChanged();
+    for (const peer of this.byKey.values()) peer.identityChanged();
+  }
 
   /** Wipes every key. */
-  close(): void {}
+  close(): void {
+    for (const peer of [...this.byKey.values()]) this.removePeer(peer.publicKey);
+    this.identity.privateKey.fill(0);
+  }
+}
+
+function createIdentity(crypto: CryptoSuite, random: Random, key: Uint8Array): Identity {
+  if (key.length !== KEY_BYTES) throw new RangeError(`privateKey must have ${KEY_BYTES} bytes`);
+  const privateKey = key.slice();
+  clamp(privateKey);
+  return { crypto, random, privateKey, publicKey: crypto.x25519PublicKey(privateKey) };
 }

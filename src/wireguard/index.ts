@@ -1,10 +1,19 @@
 export {
-  type DatagramOutput,
   Device,
   type DeviceConfig,
-  type DeviceEvents,
   type DeviceOptions,
   type PeerChange,
   type PeerConfig,
 } from "./device.js";
-export { Peer } from "./peer.js";
+export { type DeviceCounters, Drop, type DropReason, dropReasonName } from "./drop.js";
+export { type DatagramOutput, type DeviceEvents, Peer } from "./peer.js";
+export {
+  applySet,
+  ERRNO_INVALID,
+  errnoLine,
+  parseSet,
+  renderGet,
+  type UapiPeer,
+  type UapiPorts,
+  type UapiSet,
+} from "./uapi.js";

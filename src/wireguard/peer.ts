@@ -1,14 +1,90 @@
-/** One peer of a device: who it is, where it is, its sessions and its figures. */
-import type { Milliseconds, Prefix } from "../base/index.js";
+/**
+ * One peer of a device: who it is, where it is, its sessions, its timers and its figures.
+ *
+ * Owns what happens when something is sent to the peer or was received from it authentically. Receiving
+ * and routing are the device's, the first look at handshake messages is the gate's.
+ */
+import {
+  type Arena,
+  ENDPOINT_BYTES,
+  type Endpoint,
+  type Milliseconds,
+  NEVER,
+  type Prefix,
+  writeEndpoint,
+} from "../base/index.js";
+import {
+  INITIATION_BYTES,
+  KEEPALIVE_BYTES,
+  KEEPALIVE_TIMEOUT_MS,
+  KEY_BYTES,
+  MESSAGE_TRANSPORT,
+  PADDING_BYTES,
+  REJECT_AFTER_TIME_MS,
+  REKEY_AFTER_MESSAGES,
+  REKEY_AFTER_TIME_MS,
+  REKEY_TIMEOUT_MS,
+  RESPONSE_BYTES,
+  TAG_BYTES,
+  TRANSPORT_HEADER_BYTES,
+} from "./constants.js";
+import { CookieKeeper } from "./cookie.js";
+import { count, type DeviceCounters } from "./drop.js";
+import { Handshake, type Identity, type OpenedInitiation, type SessionKeys } from "./handshake.js";
+import type { IndexTable } from "./index-table.js";
+import { Keypair, KeypairSlots } from "./keypair.js";
+import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
+import type { Schedule } from "./schedule.js";
+import { StagingQueue } from "./staging.js";
+import type { TimestampSource } from "./tai64n.js";
+import { PeerTimers, type TimerActions } from "./timers.js";
 
-export class Peer {
-  readonly publicKey: Uint8Array = new Uint8Array(32);
+/** Takes datagrams that the device builds itself: handshakes, cookies, keep-alives, staged packets. */
+export interface DatagramOutput {
+  /**
+   * Must not call back into the device.
+   * @param endpoint 20 bytes as in base/endpoint
+   * @param offset arena offset; the bytes are valid until the call returns
+   */
+  send(endpoint: Uint8Array, offset: number, length: number): void;
+}
+
+/** Told during `process` and `poll`; must not add or remove peers from within. */
+export interface DeviceEvents {
+  /** A session came up. */
+  onHandshake(peer: Peer, now: Milliseconds): void;
+  /** No answer for 5 s, and again after each further minute. `seconds` counts from the first attempt. */
+  onHandshakeTimeout(peer: Peer, seconds: number): void;
+  /** The peer was heard from another address: `peer.endpoint` has changed. */
+  onPeerEndpoint(peer: Peer): void;
+}
+
+/** What a peer needs of its device. */
+export interface PeerHost {
+  readonly arena: Arena;
+  readonly identity: Identity;
+  readonly output: DatagramOutput;
+  readonly events: DeviceEvents;
+  readonly indexes: IndexTable<Peer>;
+  readonly schedule: Schedule<PeerTimers>;
+  readonly timestamps: TimestampSource;
+  readonly wallClock: () => number;
+  readonly counters: DeviceCounters;
+  readonly mtu: number;
+  /** Arena offset of a datagram buffer for what the device itself sends. */
+  readonly scratch: number;
+}
+
+const REPORT_AGAIN_MS = 60_000;
+const NO_INDEX = 0;
+
+export class Peer implements TimerActions {
+  readonly publicKey: Uint8Array;
   /** Where to send: 20 bytes as in base/endpoint; family 0 while unknown. Read only for others. */
-  readonly endpoint: Uint8Array = new Uint8Array(20);
+  readonly endpoint: Uint8Array;
   /** Increases whenever `endpoint` changes, so that a sender can cache what it derives from it. */
   endpointVersion = 0;
   allowedIps: readonly Prefix[] = [];
-  persistentKeepaliveSeconds = 0;
   /** UDP payload bytes, as `wg show` counts them. */
   rxBytes = 0;
   txBytes = 0;
@@ -19,10 +95,316 @@ export class Peer {
   /** The owner's: what stands behind this peer (its link in the data plane). */
   context: unknown = null;
 
+  /** The rest is for this room. */
+  readonly timers: PeerTimers;
+  readonly keypairs: KeypairSlots;
+  readonly handshake: Handshake;
+  readonly cookies: CookieKeeper;
+  private readonly host: PeerHost;
+  private readonly staging: StagingQueue = new StagingQueue();
+  private readonly endpointWords: Int32Array;
+  private handshakeIndex = NO_INDEX;
+  private hasHandshakeIndex = false;
+  private unansweredSince: Milliseconds = NEVER;
+  private reportAt: Milliseconds = NEVER;
+
+  constructor(host: PeerHost, publicKey: Uint8Array) {
+    this.host = host;
+    this.publicKey = publicKey.slice();
+    this.endpoint = new Uint8Array(ENDPOINT_BYTES);
+    this.endpointWords = new Int32Array(this.endpoint.buffer);
+    this.timers = new PeerTimers(host.identity.random, host.schedule, this);
+    this.keypairs = new KeypairSlots(index => host.indexes.release(index));
+    this.handshake = new Handshake(this.publicKey);
+    this.cookies = new CookieKeeper(host.identity.crypto, this.publicKey);
+    this.handshake.setIdentity(host.identity);
+  }
+
   get hasEndpoint(): boolean {
     return this.endpoint[0] !== 0;
   }
 
+  get persistentKeepaliveSeconds(): number {
+    return this.timers.persistentKeepaliveMs / 1000;
+  }
+
+  /** Whether packets can be sent without a handshake first. */
+  hasSession(now: Milliseconds): boolean {
+    return this.keypairs.current?.canSend(now) ?? false;
+  }
+
+  /** Sends what waited for an endpoint, too. */
+  setEndpoint(endpoint: Endpoint, now: Milliseconds): void {
+    writeEndpoint(this.endpoint, 0, endpoint);
+    this.endpointVersion++;
+    this.flush(false, now);
+  }
+
   /** Starts a handshake unless one was started less than REKEY_TIMEOUT ago. */
-  initiate(_now: Milliseconds): void {}
+  initiate(now: Milliseconds): void {
+    this.timers.restartAttempts();
+    this.sendInitiation(now);
+  }
+
+  // ---- sending ----
+
+  /** As `Device.seal`. */
+  seal(offset: number, length: number, now: Milliseconds): number {
+    const keypair = this.keypairs.current;
+    if (keypair === null || !keypair.canSend(now)) {
+      this.stage(offset, length, now);
+      return 0;
+    }
+    const total = this.sealWith(keypair, offset, length);
+    this.timers.dataSent(now);
+    this.refreshAfterSend(keypair, now);
+    return total;
+  }
+
+  private sealWith(keypair: Keypair, offset: number, length: number): number {
+    const { view, u8 } = this.host.arena;
+    // Paper §5.4.6: padded with zeros to 16 bytes; but never past the MTU, where it would only fragment.
+    let padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
+    if (padded > this.host.mtu) padded = Math.max(length, this.host.mtu);
+    for (let at = offset + length; at < offset + padded; at++) u8[at] = 0;
+    const counter = keypair.sendCounter++;
+    const start = offset - TRANSPORT_HEADER_BYTES;
+    view.setUint32(start, MESSAGE_TRANSPORT, true);
+    view.setInt32(start + TRANSPORT_RECEIVER_AT, keypair.remoteIndex, true);
+    view.setUint32(start + TRANSPORT_COUNTER_AT, counter, true);
+    view.setUint32(start + TRANSPORT_COUNTER_AT + 4, counter / 0x1_0000_0000, true);
+    keypair.sendKey.seal(offset, padded, counter);
+    const total = TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
+    this.txBytes += total;
+    return total;
+  }
+
+  /** §6.2: the initiator renews a session at REKEY_AFTER_TIME when it sends, anyone at REKEY_AFTER_MESSAGES. */
+  private refreshAfterSend(keypair: Keypair, now: Milliseconds): void {
+    if (
+      (keypair.isInitiator && now - keypair.createdAt >= REKEY_AFTER_TIME_MS) ||
+      keypair.sendCounter > REKEY_AFTER_MESSAGES
+    ) {
+      this.initiate(now);
+    }
+  }
+
+  private stage(offset: number, length: number, now: Milliseconds): void {
+    const dropped = this.staging.push(this.host.arena.u8, offset, length);
+    if (dropped > 0) count(this.host.counters, "stagedDropped", dropped);
+    this.initiate(now);
+  }
+
+  /** Sends what waited for a session; without anything waiting, an empty packet if `confirm`. */
+  private flush(confirm: boolean, now: Milliseconds): void {
+    if (this.staging.length === 0) {
+      if (confirm) this.sendKeepalive(now);
+      return;
+    }
+    const { arena, scratch, output } = this.host;
+    const offset = scratch + TRANSPORT_HEADER_BYTES;
+    for (const packet of this.staging.take()) {
+      arena.u8.set(packet, offset);
+      const total = this.seal(offset, packet.length, now);
+      if (total > 0) output.send(this.endpoint, scratch, total);
+    }
+  }
+
+  /** §6.5. Without a session it asks for one, which tells the peer as well. */
+  sendKeepalive(now: Milliseconds): void {
+    const keypair = this.keypairs.current;
+    if (keypair === null || !keypair.canSend(now)) {
+      this.initiate(now);
+      return;
+    }
+    if (!this.hasEndpoint) return;
+    const { scratch, output } = this.host;
+    this.sealWith(keypair, scratch + TRANSPORT_HEADER_BYTES, 0);
+    output.send(this.endpoint, scratch, KEEPALIVE_BYTES);
+    this.timers.anySent(now);
+    this.refreshAfterSend(keypair, now);
+  }
+
+  // ---- handshakes ----
+
+  /** §6.4; at most one each REKEY_TIMEOUT. */
+  sendInitiation(now: Milliseconds): void {
+    if (now - this.handshake.sentAt < REKEY_TIMEOUT_MS || !this.hasEndpoint) return;
+    const { host } = this;
+    this.reportSilence(now);
+    this.releaseHandshakeIndex();
+    this.handshakeIndex = host.indexes.allocate(this);
+    this.hasHandshakeIndex = true;
+    const message = host.arena.u8.subarray(host.scratch, host.scratch + INITIATION_BYTES);
+    const timestamp = host.timestamps.next();
+    if (!this.handshake.writeInitiation(host.identity, message, this.handshakeIndex, timestamp, now)) {
+      this.releaseHandshakeIndex();
+      return;
+    }
+    this.cookies.addMacs(message, now);
+    this.sendHandshakeMessage(INITIATION_BYTES);
+    count(host.counters, "initiationsSent");
+    this.timers.initiationSent(now);
+  }
+
+  /** An initiation of this peer was found good: answers it. False when its keys are no real ones. */
+  respond(opened: OpenedInitiation, source: number, now: Milliseconds): boolean {
+    const { host } = this;
+    const message = host.arena.u8.subarray(host.scratch, host.scratch + RESPONSE_BYTES);
+    const localIndex = host.indexes.allocate(this);
+    const keys = this.handshake.writeResponse(host.identity, message, opened, localIndex);
+    if (keys === null) {
+      host.indexes.release(localIndex);
+      return false;
+    }
+    this.heard(source, INITIATION_BYTES, now);
+    this.cookies.addMacs(message, now);
+    this.keypairs.addResponded(this.createKeypair(keys, localIndex, false, now));
+    this.timers.sessionDerived(now);
+    this.sendHandshakeMessage(RESPONSE_BYTES);
+    count(host.counters, "responsesSent");
+    this.timers.anySent(now);
+    return true;
+  }
+
+  /** A response to the initiation with that index. False when it is forged or late. */
+  consumeResponse(message: Uint8Array, localIndex: number, source: number, now: Milliseconds): boolean {
+    if (!this.hasHandshakeIndex || localIndex !== this.handshakeIndex) return false;
+    const sentAt = this.handshake.sentAt;
+    const keys = this.handshake.consumeResponse(this.host.identity, message);
+    if (keys === null) return false;
+    this.hasHandshakeIndex = false; // It is the session's from here on.
+    this.rttMs = now - sentAt;
+    this.heard(source, RESPONSE_BYTES, now);
+    this.keypairs.addInitiated(this.createKeypair(keys, localIndex, true, now));
+    this.timers.sessionDerived(now);
+    this.handshakeComplete(now);
+    // §5.4.5: the first packet confirms the keys to the responder, so one goes out in any case.
+    this.flush(true, now);
+    return true;
+  }
+
+  private createKeypair(
+    keys: SessionKeys,
+    localIndex: number,
+    isInitiator: boolean,
+    now: Milliseconds,
+  ): Keypair {
+    const { crypto } = this.host.identity;
+    const sendKey = crypto.createAeadKey(keys.sendKey);
+    const receiveKey = crypto.createAeadKey(keys.receiveKey);
+    keys.sendKey.fill(0);
+    keys.receiveKey.fill(0);
+    return new Keypair(sendKey, receiveKey, localIndex, keys.remoteIndex, isInitiator, now);
+  }
+
+  private handshakeComplete(now: Milliseconds): void {
+    this.timers.handshakeComplete();
+    this.lastHandshakeAt = this.host.wallClock();
+    this.unansweredSince = NEVER;
+    this.reportAt = NEVER;
+    count(this.host.counters, "handshakes");
+    this.host.events.onHandshake(this, now);
+  }
+
+  private sendHandshakeMessage(bytes: number): void {
+    this.txBytes += bytes;
+    this.host.output.send(this.endpoint, this.host.scratch, bytes);
+  }
+
+  private reportSilence(now: Milliseconds): void {
+    if (this.unansweredSince === NEVER) {
+      this.unansweredSince = now;
+      this.reportAt = now + REKEY_TIMEOUT_MS;
+    } else if (now >= this.reportAt) {
+      this.reportAt = now + REPORT_AGAIN_MS;
+      this.host.events.onHandshakeTimeout(this, Math.floor((now - this.unansweredSince) / 1000));
+    }
+  }
+
+  // ---- receiving ----
+
+  /** A data packet of `total` bytes was authenticated under `keypair`. */
+  received(keypair: Keypair, source: number, total: number, now: Milliseconds): void {
+    this.heard(source, total, now);
+    if (keypair === this.keypairs.next) {
+      this.keypairs.confirm();
+      this.handshakeComplete(now);
+      this.flush(false, now);
+    }
+    // §6.2: the initiator renews a session that is about to end when it hears from the peer, once.
+    if (
+      keypair.isInitiator &&
+      !this.timers.sentLastMinuteHandshake &&
+      now - keypair.createdAt >= REJECT_AFTER_TIME_MS - KEEPALIVE_TIMEOUT_MS - REKEY_TIMEOUT_MS
+    ) {
+      this.timers.sentLastMinuteHandshake = true;
+      this.initiate(now);
+    }
+  }
+
+  /** Any authenticated message came in from `source`: the peer is there from now on (§2.1). */
+  private heard(source: number, bytes: number, now: Milliseconds): void {
+    this.rxBytes += bytes;
+    this.timers.anyReceived(now);
+    const { view, u8 } = this.host.arena;
+    const words = this.endpointWords;
+    for (let i = 0; i < ENDPOINT_BYTES / 4; i++) {
+      if (words[i] !== view.getInt32(source + 4 * i, true)) {
+        this.endpoint.set(u8.subarray(source, source + ENDPOINT_BYTES));
+        this.endpointVersion++;
+        this.host.events.onPeerEndpoint(this);
+        return;
+      }
+    }
+  }
+
+  // ---- ends ----
+
+  giveUpHandshake(now: Milliseconds): void {
+    this.reportSilence(now);
+    this.staging.take();
+    count(this.host.counters, "handshakesGivenUp");
+  }
+
+  /** §6.3. */
+  zeroKeys(): void {
+    this.handshake.abandon();
+    this.releaseHandshakeIndex();
+    this.keypairs.clear();
+  }
+
+  /** Our own key changed: sessions under the old one are over. */
+  identityChanged(): void {
+    this.zeroKeys();
+    this.handshake.setIdentity(this.host.identity);
+  }
+
+  /** Forgets when the last initiation was sent, so that the next one is not held back. */
+  allowInitiation(): void {
+    this.handshake.sentAt = -NEVER;
+  }
+
+  setPersistentKeepalive(seconds: number, now: Milliseconds): void {
+    this.timers.setPersistentKeepalive(seconds * 1000);
+    if (seconds > 0) this.sendKeepalive(now);
+  }
+
+  setPresharedKey(key: Uint8Array | undefined): void {
+    this.handshake.setPresharedKey(key ?? new Uint8Array(KEY_BYTES));
+  }
+
+  /** The peer is removed: wipes every key, stops every timer. */
+  close(): void {
+    this.timers.stop();
+    this.zeroKeys();
+    this.staging.take();
+    this.handshake.wipe();
+  }
+
+  private releaseHandshakeIndex(): void {
+    if (!this.hasHandshakeIndex) return;
+    this.host.indexes.release(this.handshakeIndex);
+    this.hasHandshakeIndex = false;
+  }
 }

@@ -80,7 +80,7 @@ t.test("RFC 7748 §5.2 and §6.1: X25519", async t => {
     "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
     "the top bit of u is ignored",
   );
-  const alice = hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ac177fba51db92c2a");
+  const alice = hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
   const bob = hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
   t.equal(
     toHex(suite.x25519PublicKey(alice)),
@@ -92,7 +92,7 @@ t.test("RFC 7748 §5.2 and §6.1: X25519", async t => {
 });
 
 t.test("RFC 7748 §6.1: a low-order point gives null", async t => {
-  const key = hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ac177fba51db92c2a");
+  const key = hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
   const points = [
     "00".repeat(32),
     `01${"00".repeat(31)}`,
