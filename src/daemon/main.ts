@@ -1,16 +1,17 @@
 /**
  * Entry point of the daemon, started by the supervisor: standard input is a pipe that the supervisor holds
- * (its end means that the supervisor is gone), standard error the log, descriptor 3 the pipe to a waiting
- * `czctl up` or /dev/null, descriptor 4 the state directory's lock.
+ * (its end means that the supervisor is gone), standard error the log, descriptor 3 the pipe to
+ * `czctl up` if that waits, descriptor 4 the state directory's lock.
  *
  * Ends with 0 when it was told to stop, or has told `czctl up` why it cannot start; else by the error's
  * category, and the supervisor decides.
  */
-import { closeSync, fstatSync, writeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
 import { readSettings, type UpEvent } from "../api/index.js";
 import { CzctlError, EXIT_CODES, textLogger } from "../base/index.js";
 import { errorBody } from "./api-server.js";
 import { Daemon } from "./daemon.js";
+import { UP_PIPE } from "./supervisor.js";
 
 const UP_FD = 3;
 const UP_TIMEOUT_MS = 10_000;
@@ -23,7 +24,8 @@ const log = textLogger({
 });
 /** For tests: root's environment is root's own. */
 const dataplaneEntry = process.env.CZCTL_DATAPLANE_ENTRY;
-const waiting = fstatSync(UP_FD).isSocket();
+/** False as soon as descriptor 3 is closed: its number then means something else. */
+let waiting: boolean = process.env[UP_PIPE] === "1";
 let daemon: Daemon | undefined;
 
 function tell(event: UpEvent): void {
@@ -71,7 +73,8 @@ try {
     if (waiting) throw error;
     log.warn("not connected yet; still trying", { error });
   }
-  closeSync(UP_FD);
+  if (waiting) closeSync(UP_FD);
+  waiting = false;
 } catch (error) {
   log.error("cannot run", { error });
   tell({ type: "failed", error: errorBody(error).error });

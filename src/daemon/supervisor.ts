@@ -12,11 +12,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { EXIT_CODES, type Logger } from "../base/index.js";
 
+/** Environment variable that tells the daemon whether its descriptor 3 leads to a waiting `czctl up`. */
+export const UP_PIPE = "CZCTL_UP_PIPE";
+
 const DAEMON_ENTRY = fileURLToPath(new URL("./main.js", import.meta.url));
 /** A daemon that lived this long was no instant failure. */
 const SETTLED_MS = 10_000;
 const BACKOFF_MS = [0, 100, 300, 1_000, 3_000];
 const STOP_TIMEOUT_MS = 5_000;
+/** 10 ms apart. Not for ever: a zombie that nobody reaps takes signals, too. */
+const KILL_ATTEMPTS = 20;
 
 export interface SupervisorOptions {
   /** Environment of the daemon: `writeSettings`. */
@@ -70,7 +75,7 @@ async function runDaemon(options: SupervisorOptions, upPipeFd: number | undefine
   const startedAt = performance.now();
   const child = spawn(process.execPath, [options.entry ?? DAEMON_ENTRY], {
     stdio: ["pipe", "inherit", "inherit", upPipeFd ?? "ignore", options.lockFd],
-    env: options.env,
+    env: { ...options.env, [UP_PIPE]: upPipeFd === undefined ? "" : "1" },
     cwd: "/",
     detached: true,
   });
@@ -95,9 +100,9 @@ function stopDaemon(child: ChildProcess): void {
   setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS).unref();
 }
 
-/** Kills what is left of the daemon's process group (its data plane) and waits for its end, a second at most. */
+/** Kills what is left of the daemon's process group, its data plane, and waits a moment for its end. */
 async function killGroup(pid: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
     try {
       process.kill(-pid, "SIGKILL");
     } catch {
