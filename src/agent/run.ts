@@ -7,7 +7,7 @@
  *     discovery ───┘                     └──► control API  each device's catalog
  */
 import type { Server } from "node:http";
-import type { PeerConfig, ToDataplane } from "../api/index.js";
+import type { FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
 import { CONTROL_PORT } from "../api/index.js";
 import { formatEndpoint, type Logger } from "../base/index.js";
 import { startAdmin } from "./admin.js";
@@ -17,6 +17,7 @@ import { ControlApi } from "./control-api.js";
 import { DataplaneKeeper } from "./dataplane-keeper.js";
 import type { Discovery } from "./discovery/discovery.js";
 import { FileWatch } from "./file-watch.js";
+import { LastEndpoints } from "./last-endpoints.js";
 import { type Device, Exposure, type Grants, readDevices, sameGrants } from "./policy.js";
 import type { AgentSockets } from "./sockets.js";
 import { type AgentConfig, peersPath, readPeers } from "./state.js";
@@ -45,6 +46,7 @@ export class Agent {
   readonly #teamspace: Teamspace;
   readonly #keeper: DataplaneKeeper;
   readonly #events: AgentEvents;
+  readonly #endpoints: LastEndpoints;
   #devices: ReadonlyMap<string, Device> = new Map();
   #grants: Grants = new Map();
   #exposed: Exposed = { targets: [], services: [] };
@@ -61,11 +63,12 @@ export class Agent {
     this.#options = options;
     this.#teamspace = { zone: config.zone, teamspace: config.teamspace, agentVersion: version };
     this.#exposure = new Exposure(this.#exposed, this.#grants, this.#teamspace);
+    this.#endpoints = new LastEndpoints(options.dir, log);
     this.#events = new AgentEvents(log, publicKey => this.#devices.get(publicKey)?.record.name);
     this.#keeper = new DataplaneKeeper({
       log,
       opening: () => [this.#startMessage(), this.#exposure.message()],
-      onMessage: message => this.#events.handle(message),
+      onMessage: message => this.#takeMessage(message),
       ...(dataplaneEntry === undefined ? {} : { entry: dataplaneEntry }),
     });
   }
@@ -90,6 +93,7 @@ export class Agent {
     this.#watch = new FileWatch(peersPath(dir), () => {
       this.#reload().catch((error: Error) => log.error(`${error.message}; the last good peers stand`));
     });
+    await this.#endpoints.load();
     this.#takeDevices(readDevices(await readPeers(dir)));
     await discovery.start(services => {
       this.#exposed = exposeServices(services, tunnelPrefixes(config).v6);
@@ -120,6 +124,7 @@ export class Agent {
     this.#watch?.stop();
     this.#options.discovery.stop();
     await this.#control?.close();
+    await this.#endpoints.close();
     this.#admin?.close();
     this.#admin?.closeAllConnections();
   }
@@ -139,6 +144,12 @@ export class Agent {
     await this.#keeper.status().catch(() => this.#keeper.status());
   }
 
+  #takeMessage(message: FromDataplane): void {
+    if (message.type !== "endpoint") this.#events.handle(message);
+    // Revoked while the report was under way: not to be remembered.
+    else if (this.#devices.has(message.publicKey)) this.#endpoints.set(message.publicKey, message.endpoint);
+  }
+
   #takeDevices({ devices, grants }: { devices: ReadonlyMap<string, Device>; grants: Grants }): void {
     const before = this.#devices;
     const remove = [...before.keys()].filter(publicKey => !devices.has(publicKey));
@@ -156,6 +167,7 @@ export class Agent {
     this.#control?.sync();
     for (const publicKey of remove) {
       this.#events.forget(publicKey);
+      this.#endpoints.delete(publicKey);
       this.#options.log.info("device revoked", { device: before.get(publicKey)?.record.name });
     }
   }
@@ -189,7 +201,10 @@ export class Agent {
       innerAddresses: inner.map(String),
       mtu: INNER_MTU,
       listenPort: config.listenPort,
-      peers: [...this.#devices.values()].map(peerConfig),
+      peers: [...this.#devices.values()].map(device => {
+        const endpoint = this.#endpoints.get(device.record.publicKey);
+        return { ...peerConfig(device), ...(endpoint === undefined ? {} : { endpoint }) };
+      }),
       control: {
         socketPath: sockets.controlPath,
         remote: formatEndpoint({ address: inner[0], port: CONTROL_PORT }),

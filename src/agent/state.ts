@@ -3,6 +3,7 @@
  *
  *     agent.json   keys, endpoint, inner prefixes; written once by `agent init`          0600
  *     peers.json   devices: public key, preshared key, inner addresses, rules            0600
+ *     endpoints.json  where each device was last heard from                              0600
  *     peers.lock   held by whoever changes peers.json                                    0600
  *     agent.lock   held by `agent run`; says where its sockets are                       0600
  *
@@ -117,10 +118,15 @@ export async function readPeers(dir: string): Promise<PeerRecord[]> {
 /** The caller holds the lock. */
 export async function writePeers(dir: string, peers: readonly PeerRecord[]): Promise<void> {
   try {
-    await rename(await writeTemporary(peersPath(dir), { version: 1, peers }), peersPath(dir));
+    await replaceFile(peersPath(dir), { version: 1, peers });
   } catch (cause) {
     throw asStateError(dir, cause);
   }
+}
+
+/** Puts `data` in the place of `path`, as JSON, at once or not at all. */
+export async function replaceFile(path: string, data: unknown): Promise<void> {
+  await rename(await writeTemporary(path, data), path);
 }
 
 /** The path of a complete file beside `path`, on disk, that may take its place. */

@@ -131,6 +131,8 @@ export type FromDataplane =
   /** Start-up failed: `code` as in CzctlError. The process then exits. */
   | { type: "failed"; code: string; message: string; hint?: string }
   | { type: "handshake"; publicKey: string; at: number }
+  /** A peer was heard from another address than before. */
+  | { type: "endpoint"; publicKey: string; endpoint: EndpointText }
   /** Five seconds of attempts without an answer, then each further minute. */
   | { type: "handshake-timeout"; publicKey: string; seconds: number }
   /** Agent: a device asked for what it may not reach. Rate-limited. */

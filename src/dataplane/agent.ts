@@ -9,6 +9,7 @@ import type { Link, StackHandler, TcpConnection, UdpFlow, Unreachable } from "..
 import type { Context } from "./context.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
+import { flowState } from "./splice.js";
 import { TargetTable } from "./target-table.js";
 import type { PeerLink } from "./tunnel.js";
 
@@ -64,7 +65,7 @@ export class AgentRole implements StackHandler {
 
   flows(now: Milliseconds): FlowStatus[] {
     return [...this.flowsOpen].map(({ protocol, name, end }) => {
-      const state = "state" in end ? (end.pending ? "CONNECTING" : end.state) : "OPEN";
+      const state = "state" in end ? flowState(end.state) : "OPEN";
       const peer = this.devices.get(end.link)?.name;
       return {
         protocol,

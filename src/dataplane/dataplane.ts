@@ -252,10 +252,9 @@ class Running implements DeviceEvents {
     if (known !== null) this.device.updatePeer(settings.publicKey, settings, now);
     const link = (peer.context as PeerLink | null) ?? this.tunnel.addPeer(peer, this.mtu);
     if (config.name !== undefined) this.names.set(peer, config.name);
-    if (this.laptop !== null) {
-      this.laptop.agent = link;
-      peer.initiate(now);
-    }
+    if (this.laptop !== null) this.laptop.agent = link;
+    // The laptop connects; a restarted agent finds its devices where it last heard them.
+    if (settings.endpoint !== undefined) peer.initiate(now);
     this.agent?.setDevice(link, {
       name: config.name ?? config.publicKey,
       publicKey: config.publicKey,
@@ -312,7 +311,10 @@ class Running implements DeviceEvents {
     this.context.tell({ type: "handshake-timeout", publicKey: toBase64(peer.publicKey), seconds });
   }
 
-  onPeerEndpoint(_peer: Peer): void {}
+  onPeerEndpoint(peer: Peer): void {
+    const endpoint = formatEndpoint(readEndpoint(peer.endpoint, 0));
+    this.context.tell({ type: "endpoint", publicKey: toBase64(peer.publicKey), endpoint });
+  }
 
   private newStack(handler: StackHandler): Stack {
     const { arena, pool } = this.context;

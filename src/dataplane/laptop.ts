@@ -9,7 +9,7 @@ import type { Context } from "./context.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
 import { RouteTable } from "./route-table.js";
-import { TcpSplice, UdpRelay } from "./splice.js";
+import { flowState, TcpSplice, UdpRelay } from "./splice.js";
 import type { PeerLink } from "./tunnel.js";
 
 const DNS_PORT = 53;
@@ -74,7 +74,7 @@ export class LaptopRole implements StackHandler {
         source: formatEndpoint({ address: near.remote, port: near.remotePort }),
         destination: formatEndpoint({ address: near.local, port: near.localPort }),
         name: route.name,
-        state: near.pending ? "CONNECTING" : near.state,
+        state: flowState(near.state),
         rxBytes: far.bytesIn,
         txBytes: far.bytesOut,
         ...(far.srttMs > 0 ? { rttMs: far.srttMs } : {}),

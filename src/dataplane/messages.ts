@@ -1,6 +1,7 @@
 /** What a data plane may say, checked (`FromDataplane` of `api/dataplane.ts`). */
 import { z } from "zod";
 import type { FromDataplane } from "../api/index.js";
+import { parseEndpoint } from "../base/index.js";
 
 const count = z.number().min(0);
 const text = z.string().max(1024);
@@ -45,6 +46,11 @@ const message = z.discriminatedUnion("type", [
   z.object({ type: z.literal("ready"), listenPort: count }),
   z.object({ type: z.literal("failed"), code: text, message: text, hint: text.optional() }),
   z.object({ type: z.literal("handshake"), publicKey: text, at: count }),
+  z.object({
+    type: z.literal("endpoint"),
+    publicKey: text,
+    endpoint: text.refine(endpoint => parseEndpoint(endpoint) !== null),
+  }),
   z.object({ type: z.literal("handshake-timeout"), publicKey: text, seconds: count }),
   z.object({ type: z.literal("denied"), peer: text, protocol, destination: text }),
   z.object({ type: z.literal("status"), id: count, status }),

@@ -6,6 +6,7 @@ import type { Milliseconds, Ring } from "../base/index.js";
 import type {
   TcpCloseReason,
   TcpConnection,
+  TcpState,
   TcpUser,
   UdpFlow,
   UdpReceiver,
@@ -13,6 +14,11 @@ import type {
 } from "../netstack/index.js";
 import { type Context, newRing } from "./context.js";
 import type { LaptopRoute } from "./route-table.js";
+
+/** What `trace-connections` shows: a SYN that waits for the far side's answer is a connection being made. */
+export function flowState(state: TcpState): string {
+  return state === "LISTEN" ? "CONNECTING" : state;
+}
 
 /** Two TCP connections and the two rings between them. */
 export class TcpSplice {
@@ -66,7 +72,7 @@ export class TcpSplice {
 
   /** The far side failed while the application still waits: say which way. */
   private answer(why: TcpCloseReason): void {
-    if (!this.near.pending) return;
+    if (this.near.state !== "LISTEN") return;
     if (why === "refused" || why === "reset" || why === "closed") this.near.refuse();
     else this.near.unreachable(why === "prohibited" ? "prohibited" : "host");
   }

@@ -32,11 +32,11 @@ export class TunLink implements Link, Source {
   constructor(context: Context, fd: number, mtu: number, tso: boolean) {
     this.context = context;
     this.mtu = mtu;
-    this.maxGsoBytes = tso ? MAX_PACKET_BYTES : 0;
     this.io = new TunIo(context.arena, fd);
     // The packet itself starts on a multiple of eight behind the ten-byte header.
     this.readBuffer = context.arena.reserve(MAX_PACKET_BYTES + 64) + 6;
     this.writeBuffer = context.arena.reserve(MAX_PACKET_BYTES + 64) + 6;
+    this.maxGsoBytes = tso && this.io.probeGsoWrite(this.writeBuffer) ? MAX_PACKET_BYTES : 0;
   }
 
   join(stack: Stack): void {

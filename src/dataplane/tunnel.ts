@@ -172,15 +172,24 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     const peer = this.runPeer as Peer;
     this.context.arena.u8.set(peer.endpoint, this.endpoint);
     const result = this.socket.send(this.runBuffer, this.runBytes, this.runSegmentBytes, this.endpoint);
-    if (result === -EAGAIN) {
-      this.counters.sendBlocked++;
-      if (!this.blocked) this.context.loop.modify(this.socket.fd, EPOLLIN | EPOLLOUT);
-      this.blocked = true;
+    if (result === -EAGAIN || (result >= 0 && result < this.runBytes)) {
+      this.block(Math.max(0, result));
       return false;
     }
     if (result < 0) this.counters.sendErrors++;
     this.discardRun();
     return true;
+  }
+
+  /** Keeps what was not sent, and waits until the socket takes more. */
+  private block(sentBytes: number): void {
+    this.counters.sendBlocked++;
+    const { u8 } = this.context.arena;
+    u8.copyWithin(this.runBuffer, this.runBuffer + sentBytes, this.runBuffer + this.runBytes);
+    this.runBytes -= sentBytes;
+    this.runSegments = Math.ceil(this.runBytes / this.runSegmentBytes);
+    if (!this.blocked) this.context.loop.modify(this.socket.fd, EPOLLIN | EPOLLOUT);
+    this.blocked = true;
   }
 
   private discardRun(): void {
