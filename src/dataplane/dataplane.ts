@@ -41,7 +41,7 @@ import { UnixListener } from "./listener.js";
 import { Loop, StackMachine } from "./loop.js";
 import { TunLink } from "./tun-link.js";
 import { type PeerLink, Tunnel } from "./tunnel.js";
-import { UapiServer } from "./uapi-server.js";
+import { type UapiOwner, UapiServer } from "./uapi-server.js";
 
 type Start = Extract<ToDataplane, { type: "start" }>;
 
@@ -147,13 +147,13 @@ export class Dataplane {
 }
 
 /** The parts that exist once the start message is known. */
-class Running implements DeviceEvents {
+class Running implements DeviceEvents, UapiOwner {
   readonly socket: UdpSocket;
   readonly laptop: LaptopRole | null;
   readonly agent: AgentRole | null;
   private readonly context: Context;
   private readonly mtu: number;
-  private readonly device: Device;
+  readonly device: Device;
   private readonly tunnel: Tunnel;
   private readonly tunnelStack: Stack;
   private readonly tunStack: Stack | null = null;
@@ -223,11 +223,7 @@ class Running implements DeviceEvents {
     loop.addMachine(this.tunnel);
     this.setPeers(start.peers, []);
     if (start.uapiSocketPath !== undefined) {
-      new UnixListener(
-        context,
-        start.uapiSocketPath,
-        new UapiServer(context, lineBuffer, this.device, this.socket),
-      );
+      new UnixListener(context, start.uapiSocketPath, new UapiServer(context, lineBuffer, this));
     }
   }
 
@@ -236,11 +232,8 @@ class Running implements DeviceEvents {
     for (const text of remove) {
       const peer = this.device.lookup(key(text));
       if (peer === null) continue;
-      // The flows go first, while there is still a session to send their resets through.
-      this.agent?.removeDevice(peer.context as PeerLink);
-      this.tunnel.removePeer(peer, now);
+      this.dropPeer(peer);
       this.device.removePeer(peer.publicKey);
-      this.names.delete(peer);
     }
     for (const config of set) this.setPeer(config, now);
   }
@@ -260,6 +253,23 @@ class Running implements DeviceEvents {
       publicKey: config.publicKey,
       grant: config.grant ?? "",
     });
+  }
+
+  /** The flows go first, while there is still a session to send their resets through. */
+  dropPeer(peer: Peer): void {
+    this.tunnel.removePeer(peer, this.context.loop.now);
+    this.agent?.removeDevice(peer.context as PeerLink);
+    this.names.delete(peer);
+    peer.context = null;
+  }
+
+  /** `wg set` made a peer: it gets a link, and on the agent nothing else. */
+  adoptPeers(): void {
+    for (const peer of this.device.peers()) if (peer.context === null) this.tunnel.addPeer(peer, this.mtu);
+  }
+
+  get listenPort(): number {
+    return this.socket.port;
   }
 
   flows(): FlowStatus[] {

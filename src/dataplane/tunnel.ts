@@ -105,7 +105,6 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     this.sendRun();
     this.stack.closeLink(link);
     if (this.runPeer === peer) this.discardRun();
-    peer.context = null;
   }
 
   // ---- incoming ----
