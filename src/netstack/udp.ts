@@ -1,44 +1,123 @@
-/** One UDP flow. (Skeleton of the public interface.) */
-import type { Address, Milliseconds } from "../base/index.js";
+/** One UDP flow: the datagrams between two address-port pairs on one link (RFC 768). */
+import { type Address, type Milliseconds, NEVER } from "../base/index.js";
+import { PROTOCOL_UDP, UDP_HEADER_BYTES } from "../wire/index.js";
+import type { Attachment } from "./attachment.js";
+import type { FlowKey } from "./flow-key.js";
 import type { Link, UdpReceiver, Unreachable } from "./link.js";
+import type { Timed } from "./timer-heap.js";
+import type { UdpLayer } from "./udp-layer.js";
 
-export class UdpFlow {
-  readonly link: Link;
-  readonly local: Address;
-  readonly localPort: number;
-  readonly remote: Address;
-  readonly remotePort: number;
+export class UdpFlow implements Timed {
   readonly createdAt: Milliseconds;
   lastActiveAt: Milliseconds;
+  /** Gets the peer's datagrams. */
   receiver: UdpReceiver | null = null;
+  /** Payload bytes from and to the peer. */
   bytesIn = 0;
   bytesOut = 0;
+  /** Gone: `send` does nothing any more. */
+  closed = false;
 
-  constructor(
-    link: Link,
-    local: Address,
-    localPort: number,
-    remote: Address,
-    remotePort: number,
-    now: Milliseconds,
-  ) {
-    this.link = link;
-    this.local = local;
-    this.localPort = localPort;
-    this.remote = remote;
-    this.remotePort = remotePort;
+  // ---- below: for this folder ----
+
+  readonly attachment: Attachment;
+  readonly key: FlowKey;
+  wakeAt: Milliseconds = NEVER;
+  heapIndex = -1;
+  private readonly layer: UdpLayer;
+  /** Payload length of the last datagram that came, for the quote in an ICMP error. */
+  private lastLength = 0;
+
+  constructor(layer: UdpLayer, attachment: Attachment, key: FlowKey, now: Milliseconds) {
+    this.layer = layer;
+    this.attachment = attachment;
+    this.key = key;
     this.createdAt = now;
     this.lastActiveAt = now;
   }
 
-  /** Sends arena bytes [offset, offset + length) as one datagram. False when it was dropped. */
-  send(_offset: number, _length: number, _now: Milliseconds): boolean {
-    return false;
+  get link(): Link {
+    return this.attachment.link;
   }
 
-  /** Closes the flow and tells the peer by ICMP why. */
-  refuse(_why: Unreachable): void {}
+  get local(): Address {
+    return this.key.local;
+  }
+
+  get localPort(): number {
+    return this.key.localPort;
+  }
+
+  get remote(): Address {
+    return this.key.remote;
+  }
+
+  get remotePort(): number {
+    return this.key.remotePort;
+  }
+
+  /**
+   * Sends arena bytes [offset, offset + length) as one datagram, in fragments if the link's MTU wants it.
+   * False when it was dropped: too long, the link takes none now, or the flow is closed.
+   */
+  send(offset: number, length: number, now: Milliseconds): boolean {
+    if (this.closed) return false;
+    const { output } = this.layer.context;
+    const second = (UDP_HEADER_BYTES + length) << 16;
+    const { attachment, key } = this;
+    if (!output.sendDatagram(attachment, key, PROTOCOL_UDP, key.ports, second, 6, offset, length))
+      return false;
+    this.bytesOut += length;
+    this.lastActiveAt = now;
+    return true;
+  }
+
+  /** Tells the peer by ICMP why its datagram cannot arrive, and forgets the flow. */
+  refuse(why: Unreachable): void {
+    if (this.closed) return;
+    const { context } = this.layer;
+    const { attachment, key } = this;
+    const bytes = UDP_HEADER_BYTES + this.lastLength;
+    const ports = (key.remotePort << 16) | key.localPort;
+    context.counters.udpRefused++;
+    const now = this.lastActiveAt;
+    context.icmp.sendUnreachable(attachment, key, why, PROTOCOL_UDP, bytes, ports, bytes << 16, now);
+    this.close();
+  }
 
   /** Forgets the flow; `onUdpClosed` is not called. */
-  close(): void {}
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.receiver = null;
+    this.layer.forget(this);
+  }
+
+  // ---- for the layer ----
+
+  /** The first datagram, about which the handler is asked before it is delivered. */
+  expectLength(length: number): void {
+    this.lastLength = length;
+  }
+
+  deliver(offset: number, length: number, now: Milliseconds): void {
+    this.lastActiveAt = now;
+    this.lastLength = length;
+    this.bytesIn += length;
+    this.receiver?.onUdpData(offset, length);
+  }
+
+  /** As `close`, but the receiver is told. */
+  expire(): void {
+    const { receiver } = this;
+    this.close();
+    receiver?.onUdpClosed();
+  }
+
+  onWake(now: Milliseconds): void {
+    const { context } = this.layer;
+    const idleAt = this.lastActiveAt + context.options.udpIdleMs;
+    if (idleAt <= now) this.expire();
+    else context.timers.schedule(this, idleAt);
+  }
 }

@@ -1,68 +1,422 @@
-/** One TCP connection. (Skeleton of the public interface; the machine follows.) */
+/**
+ * One TCP connection: its identity, its state, and how it is joined to rings, timers and the stack.
+ *
+ * ```
+ *           process ──▶ input.ts ──▶ rcv (Receiver) ──▶ receive ring ──▶ the splice's other end
+ *   link                   │ ACKs
+ *           dispatch ◀── transmit.ts ◀── snd (Sender) ◀── send ring ◀── the splice's other end
+ *                          ▲
+ *           poll ──────▶ timers.ts
+ * ```
+ *
+ * There is no read, write, shutdown or close: the rings are the application's interface. A finished send
+ * ring becomes FIN, the peer's FIN finishes the receive ring, an aborted ring becomes RST and the reverse.
+ * What the rings call may come from another stack in the middle of its work, so it only asks for a turn.
+ */
 import type { Address, Milliseconds, Ring, RingReader, RingWriter } from "../../base/index.js";
-import type { Link, TcpUser, Unreachable } from "../link.js";
-import type { TcpState } from "./states.js";
+import { NEVER } from "../../base/index.js";
+import { TCP_ACK, TCP_HEADER_BYTES, TCP_RST, TCP_TIMESTAMP_BYTES } from "../../wire/index.js";
+import type { Attachment } from "../attachment.js";
+import type { StackContext } from "../context.js";
+import type { FlowKey } from "../flow-key.js";
+import type { Link, TcpCloseReason, TcpUser, Unreachable } from "../link.js";
+import type { Timed } from "../timer-heap.js";
+import { ReceiveTuner, tuneSendRing } from "./autotune.js";
+import { createCongestionControl } from "./congestion/index.js";
+import { DEFAULT_MSS_V4, FIN_WAIT_2_MS, MIN_MSS } from "./constants.js";
+import { windowShiftFor } from "./handshake.js";
+import { HeaderTemplate, sendReset } from "./output.js";
+import { Receiver } from "./receiver.js";
+import { Sender } from "./sender.js";
+import type { Seq } from "./seq.js";
+import { mayFollow, type TcpState } from "./states.js";
+import type { TcpLayer } from "./tcp-layer.js";
+import { armPersist, onLifeTimer, onSendTimer, type SendTimer } from "./timers.js";
+import { BLOCKED, DONE, MORE, type TurnResult, takeTurn } from "./transmit.js";
 
-export class TcpConnection implements RingReader, RingWriter {
-  readonly link: Link;
-  readonly local: Address;
-  readonly localPort: number;
-  readonly remote: Address;
-  readonly remotePort: number;
+export class TcpConnection implements RingReader, RingWriter, Timed {
   readonly createdAt: Milliseconds;
   /** Told when the connection is up and when it is gone. */
   user: TcpUser | null = null;
-  /** In-order bytes from the peer go here. */
+  /** In-order bytes from the peer go here; null before `attach` and after the end. */
   receive: Ring | null = null;
-  /** Bytes for the peer come from here. */
+  /** Bytes for the peer come from here; null before `attach` and after the end. */
   send: Ring | null = null;
-  state: TcpState = "CLOSED";
   /** Payload bytes taken in order from the peer, and acknowledged by it. */
   bytesIn = 0;
   bytesOut = 0;
 
+  // ---- below: for the files of this folder ----
+
+  readonly context: StackContext;
+  readonly layer: TcpLayer;
+  readonly attachment: Attachment;
+  readonly key: FlowKey;
+  readonly template: HeaderTemplate;
+  readonly snd: Sender;
+  readonly rcv: Receiver;
+  /** The peer opened it. */
+  readonly passive: boolean;
+
+  /** Largest segment that the peer's SYN allowed; ours is in `rcv.offeredMss`. */
+  peerMss: number = DEFAULT_MSS_V4;
+  /** Path MTU that an ICMP message told (RFC 1191, 8201). */
+  pathMtu: number = Number.MAX_SAFE_INTEGER;
+  /** Window scaling is agreed, and the shift that we offer. */
+  scaling = false;
+  readonly offeredShift: number;
+  /** A SYN or SYN-ACK must leave at the next turn. */
+  synOwed = false;
+  /** An ICMP error about an established connection: told as the reason if it then times out (RFC 5461 §2). */
+  softError: TcpCloseReason | null = null;
+
+  sendTimer: SendTimer = "none";
+  sendAt: Milliseconds = NEVER;
+  /** When the retransmission timer would fire; a probe comes before it. */
+  rtoAt: Milliseconds = NEVER;
+  lifeAt: Milliseconds = NEVER;
+  persistCount = 0;
+  keepAlivesSent = 0;
+  lastHeardAt: Milliseconds;
+  challengedAt: Milliseconds = Number.NEGATIVE_INFINITY;
+
+  // Timed, and links of the lists that this connection may be in.
+  wakeAt: Milliseconds = NEVER;
+  heapIndex = -1;
+  queued = false;
+  nextQueued: TcpConnection | null = null;
+  halfOpenNext: TcpConnection | null = null;
+  halfOpenPrevious: TcpConnection | null = null;
+
+  private currentState: TcpState;
+  /** Sent at the next turn, after the end. */
+  private farewell: "none" | "reset" | "reset-syn" | Unreachable = "none";
+  private readonly tuner: ReceiveTuner | null;
+
   constructor(
-    link: Link,
-    local: Address,
-    localPort: number,
-    remote: Address,
-    remotePort: number,
+    layer: TcpLayer,
+    attachment: Attachment,
+    key: FlowKey,
+    iss: Seq,
+    timestampOffset: number,
+    state: "LISTEN" | "SYN-SENT",
     now: Milliseconds,
   ) {
-    this.link = link;
-    this.local = local;
-    this.localPort = localPort;
-    this.remote = remote;
-    this.remotePort = remotePort;
+    const { context } = layer;
+    const { options, counters } = context;
+    const { congested } = attachment.link;
+    this.context = context;
+    this.layer = layer;
+    this.attachment = attachment;
+    this.key = key;
+    this.template = new HeaderTemplate(key, timestampOffset);
+    this.snd = new Sender(iss, congested, createCongestionControl(congested, options.congestion), counters);
+    this.rcv = new Receiver(counters, options.defaultWindowBytes);
+    this.rcv.offeredMss = Math.max(attachment.link.mtu - this.template.ipBytes - TCP_HEADER_BYTES, MIN_MSS);
+    this.offeredShift = windowShiftFor(options.maxRingBytes);
+    this.passive = state === "LISTEN";
+    this.currentState = state;
+    this.tuner = congested ? new ReceiveTuner() : null;
     this.createdAt = now;
+    this.lastHeardAt = now;
+  }
+
+  get link(): Link {
+    return this.attachment.link;
+  }
+
+  get local(): Address {
+    return this.key.local;
+  }
+
+  get localPort(): number {
+    return this.key.localPort;
+  }
+
+  get remote(): Address {
+    return this.key.remote;
+  }
+
+  get remotePort(): number {
+    return this.key.remotePort;
+  }
+
+  get state(): TcpState {
+    return this.currentState;
   }
 
   /** Smoothed round trip time, or 0 before the first measurement. */
   get srttMs(): Milliseconds {
-    return 0;
+    return this.snd.rtt.measured ? this.snd.rtt.srtt : 0;
   }
 
-  /** Becomes the writer of `receive` and the reader of `send`. Before `accept`, or right after `connect`. */
+  // ---- for the user ----
+
+  /**
+   * Becomes the writer of `receive` and the reader of `send`. Before `accept`, or right after `connect`; on a
+   * connection that is gone already it aborts both.
+   */
   attach(receive: Ring, send: Ring): void {
+    if (this.currentState === "CLOSED") {
+      receive.abort();
+      send.abort();
+      return;
+    }
     this.receive = receive;
     this.send = send;
     receive.writer = this;
     send.reader = this;
+    this.rcv.ring = receive;
+    this.snd.attach(send);
+    this.wantTurn();
   }
 
   /** Answers a pending SYN. No effect when it is not pending any more. */
-  accept(): void {}
+  accept(): void {
+    if (this.currentState !== "LISTEN") return;
+    this.setState("SYN-RECEIVED");
+    this.armLife(NEVER);
+    this.synOwed = true;
+    this.wantTurn();
+  }
 
-  /** Answers a pending SYN with RST. */
-  refuse(): void {}
+  /** Answers a pending SYN with RST: the peer's `connect` says "refused". The user is told the same. */
+  refuse(): void {
+    if (this.currentState === "LISTEN") this.end("refused", "reset-syn");
+  }
 
   /** Answers a pending SYN with an ICMP error. */
-  unreachable(_why: Unreachable): void {}
+  unreachable(why: Unreachable): void {
+    if (this.currentState === "LISTEN") this.end(why === "prohibited" ? why : "unreachable", why);
+  }
 
   /** Resets the connection; `user.onTcpClosed("reset")` follows at once. */
-  abort(): void {}
+  abort(): void {
+    const pending = this.currentState === "LISTEN";
+    const silent = this.currentState === "SYN-SENT" || this.currentState === "TIME-WAIT";
+    this.end("reset", silent ? "none" : pending ? "reset-syn" : "reset");
+  }
 
-  onRingData(): void {}
-  onRingSpace(): void {}
-  onRingAborted(): void {}
+  // ---- rings ----
+
+  onRingData(): void {
+    this.wantTurn();
+  }
+
+  onRingSpace(): void {
+    this.wantTurn();
+  }
+
+  onRingAborted(): void {
+    this.abort();
+  }
+
+  // ---- turns ----
+
+  /** Queues for the next dispatch. */
+  wantTurn(): void {
+    if (!this.queued) this.attachment.enqueue(this);
+  }
+
+  /** Sends what there is to send. Called by the stack's `dispatch`. */
+  takeTurn(now: Milliseconds): TurnResult {
+    if (this.currentState === "CLOSED") return this.sayFarewell(now);
+    if (this.tuner !== null && this.rcv.ring !== null) {
+      this.tuner.update(this.rcv.ring, this.snd.rtt.srtt, this.maxRingBytes(this.rcv.ring), now);
+    }
+    const result = takeTurn(this, now);
+    if (result !== MORE) armPersist(this, now);
+    return result;
+  }
+
+  /** Bytes of IP and TCP header of a data segment. */
+  get headerBytes(): number {
+    return this.template.ipBytes + TCP_HEADER_BYTES + (this.rcv.timestamps ? TCP_TIMESTAMP_BYTES : 0);
+  }
+
+  /** Follows the link's MTU, which may change, and what ICMP told of the path (RFC 9293 §3.7.1). */
+  checkMss(): void {
+    const mtu = Math.min(this.attachment.link.mtu, this.pathMtu);
+    const options = this.rcv.timestamps ? TCP_TIMESTAMP_BYTES : 0;
+    const mss = Math.max(Math.min(this.peerMss - options, mtu - this.headerBytes), MIN_MSS);
+    if (mss === this.snd.mss && this.snd.congestion.cwnd !== 0) return;
+    this.snd.mss = mss;
+    this.snd.congestion.setMss(mss);
+  }
+
+  // ---- life ----
+
+  setState(state: TcpState): void {
+    if (!mayFollow(this.currentState, state)) {
+      throw new RangeError(`TCP state ${this.currentState} cannot become ${state}`);
+    }
+    this.currentState = state;
+  }
+
+  /** Our SYN is acknowledged: `ack` is SND.UNA now. */
+  establish(ack: Seq, now: Milliseconds): void {
+    const { snd } = this;
+    snd.una = ack;
+    if (snd.retransmits === 0) snd.rtt.sample(now - snd.lastSentAt, now - snd.lastSentAt, now);
+    snd.rtt.backoff = 0;
+    snd.retransmits = 0;
+    this.armSend("none", NEVER);
+    this.setState("ESTABLISHED");
+    this.layer.onEstablished(this);
+    this.armLife(now + this.context.options.keepAliveIdleMs);
+    this.user?.onTcpConnected();
+    this.wantTurn();
+  }
+
+  /** SND.UNA moved. */
+  onAcknowledged(now: Milliseconds): void {
+    const { snd } = this;
+    if (snd.congested && snd.ring !== null) tuneSendRing(snd, this.maxRingBytes(snd.ring));
+    if (!snd.finAcked) return;
+    switch (this.currentState) {
+      case "FIN-WAIT-1":
+        this.setState("FIN-WAIT-2");
+        this.armLife(now + FIN_WAIT_2_MS);
+        break;
+      case "CLOSING":
+        this.enterTimeWait(now);
+        break;
+      case "LAST-ACK":
+        this.finish("closed");
+        break;
+    }
+  }
+
+  /** The peer's FIN, and everything before it, has arrived. */
+  onPeerFinished(now: Milliseconds): void {
+    this.receive?.finish();
+    switch (this.currentState) {
+      case "ESTABLISHED":
+        this.setState("CLOSE-WAIT");
+        break;
+      case "FIN-WAIT-1":
+        this.setState("CLOSING");
+        break;
+      case "FIN-WAIT-2":
+        this.enterTimeWait(now);
+        break;
+    }
+  }
+
+  /** The connection is over without a segment to send: reset by the peer, timed out, or closed by both. */
+  finish(why: TcpCloseReason): void {
+    this.end(why, "none");
+  }
+
+  /** The link is gone. */
+  drop(): void {
+    this.end("reset", "none");
+  }
+
+  // ---- timers ----
+
+  armSend(kind: SendTimer, at: Milliseconds): void {
+    this.sendTimer = kind;
+    this.sendAt = at;
+    if (at < this.wakeAt || this.heapIndex === -1) this.context.timers.schedule(this, at);
+  }
+
+  armLife(at: Milliseconds): void {
+    this.lifeAt = at;
+    this.context.timers.schedule(this, at);
+  }
+
+  /** The receiver has set the deadline of a delayed ACK. */
+  armAck(): void {
+    if (this.rcv.ackAt < this.wakeAt || this.heapIndex === -1)
+      this.context.timers.schedule(this, this.rcv.ackAt);
+  }
+
+  onWake(now: Milliseconds): void {
+    if (this.rcv.ackAt >= 0 && this.rcv.ackAt <= now) {
+      this.rcv.ackAt = -1;
+      this.rcv.ackNow = true;
+      this.wantTurn();
+    }
+    if (this.sendAt <= now) onSendTimer(this, now);
+    if (this.lifeAt <= now) {
+      this.lifeAt = NEVER;
+      onLifeTimer(this, now);
+    }
+    if (this.currentState === "CLOSED") return;
+    const ackAt = this.rcv.ackAt < 0 ? NEVER : this.rcv.ackAt;
+    this.context.timers.schedule(this, Math.min(this.sendAt, this.lifeAt, ackAt));
+  }
+
+  // ---- inside ----
+
+  private maxRingBytes(ring: Ring): number {
+    return Math.min(this.context.options.maxRingBytes, ring.maxLimit);
+  }
+
+  /** Both directions are done: the user is told, the rings are let go, only the address pair stays taken. */
+  private enterTimeWait(now: Milliseconds): void {
+    this.setState("TIME-WAIT");
+    this.armSend("none", NEVER);
+    this.armLife(now + this.context.options.timeWaitMs);
+    this.releaseRings(false);
+    this.tellUser("closed");
+  }
+
+  private end(why: TcpCloseReason, farewell: typeof this.farewell): void {
+    if (this.currentState === "CLOSED") return;
+    const orderly = why === "closed";
+    this.farewell = farewell;
+    this.layer.forget(this);
+    this.setState("CLOSED");
+    this.context.timers.cancel(this);
+    this.snd.queue.clear();
+    if (farewell !== "none") this.wantTurn();
+    this.releaseRings(!orderly);
+    this.tellUser(why);
+  }
+
+  /** An aborted ring tells its other end; one that is done stays with that end until it is drained. */
+  private releaseRings(abort: boolean): void {
+    const { receive, send } = this;
+    this.receive = null;
+    this.send = null;
+    this.rcv.ring = null;
+    this.snd.ring = null;
+    if (receive !== null) {
+      receive.writer = null;
+      if (abort) receive.abort();
+    }
+    if (send !== null) {
+      send.reader = null;
+      if (abort) send.abort();
+    }
+  }
+
+  private tellUser(why: TcpCloseReason): void {
+    const { user } = this;
+    this.user = null;
+    user?.onTcpClosed(why);
+  }
+
+  /** The last thing sent (RFC 9293 §3.10.5, ABORT). */
+  private sayFarewell(now: Milliseconds): TurnResult {
+    const { farewell, snd, rcv } = this;
+    this.farewell = "none";
+    switch (farewell) {
+      case "none":
+        return DONE;
+      case "reset":
+        sendReset(this, snd.nxt, rcv.nxt, TCP_RST | TCP_ACK);
+        break;
+      case "reset-syn":
+        sendReset(this, 0, rcv.nxt, TCP_RST | TCP_ACK);
+        break;
+      default:
+        this.layer.sendUnreachable(this, farewell, now);
+    }
+    if (!this.attachment.blocked) return DONE;
+    this.farewell = farewell;
+    return BLOCKED;
+  }
 }

@@ -1,0 +1,35 @@
+/**
+ * The seam between loss recovery, which knows *what* was delivered or lost, and congestion control, which
+ * decides *how much* may be in flight. All amounts are bytes.
+ *
+ * `cwnd` is a plain field because recovery governs it for the length of an episode (PRR, RFC 9937) and hands
+ * it back by `onRecovered`.
+ */
+import type { Milliseconds } from "../../../base/index.js";
+import { INITIAL_WINDOW_SEGMENTS } from "../constants.js";
+
+export interface CongestionControl {
+  readonly name: string;
+  cwnd: number;
+  readonly ssthresh: number;
+  /** The segment size changed or became known; the initial window follows it until something was sent. */
+  setMss(mss: number): void;
+  /** `bytes` were delivered outside of recovery, while the window was the limit. */
+  onAck(bytes: number, now: Milliseconds, srtt: Milliseconds): void;
+  /** A loss episode begins: sets `ssthresh`. */
+  onLoss(inFlight: number, now: Milliseconds): void;
+  /** The episode is over. */
+  onRecovered(now: Milliseconds): void;
+  /** The retransmission timer fired; `first` unless it had fired for the same data before. */
+  onTimeout(inFlight: number, now: Milliseconds, first: boolean): void;
+  /** Nothing was in flight for a time-out (RFC 5681 §4.1). */
+  onIdle(): void;
+}
+
+/** No limit yet. Fits a small integer, and any sum with a window still does. */
+export const UNLIMITED = 0x3fffffff;
+
+/** RFC 6928 §2. */
+export function initialWindow(mss: number): number {
+  return Math.min(INITIAL_WINDOW_SEGMENTS * mss, Math.max(2 * mss, 14_600));
+}

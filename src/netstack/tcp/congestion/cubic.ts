@@ -1,0 +1,118 @@
+/**
+ * CUBIC (RFC 9438).
+ *
+ * ```
+ *  cwnd                                   W_cubic(t) = C (t - K)^3 + W_max
+ *    │ W_max ───────────────●●●●●────────
+ *    │                 ●                 ●   convex: probes for more
+ *    │            ●  concave              ●
+ *    │        ●   back towards W_max
+ *    │ β W_max
+ *    └───────────────────────┬────────────▶ time since the last reduction
+ *                            K
+ * ```
+ *
+ * Windows are in bytes, the cubic itself in segments and seconds as in the RFC.
+ */
+import type { Milliseconds } from "../../../base/index.js";
+import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
+
+/** §4.6, §5. */
+const BETA = 0.7;
+const C = 0.4;
+/** §4.3: additive increase that is fair to Reno with this β. */
+const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
+
+export class Cubic implements CongestionControl {
+  readonly name = "cubic";
+  cwnd = 0;
+  ssthresh: number = UNLIMITED;
+  private mss = 0;
+  private untouched = true;
+  /** Window before the last reduction, in segments. */
+  private wMax = 0.1;
+  /** Seconds from the reduction until the curve is back at `wMax`. */
+  private k = 0.1;
+  /** What Reno would have by now, in segments (§4.3). */
+  private wEst = 0.1;
+  /** Start of the current congestion-avoidance stage; negative while there is none. */
+  private epoch: Milliseconds = -1.1;
+  /** Growth that has not made a whole byte yet. */
+  private fraction = 0.1;
+
+  setMss(mss: number): void {
+    this.mss = mss;
+    if (this.untouched) this.cwnd = initialWindow(mss);
+  }
+
+  onAck(bytes: number, now: Milliseconds, srtt: Milliseconds): void {
+    this.untouched = false;
+    let left = bytes;
+    if (this.cwnd < this.ssthresh) {
+      const grown = Math.min(left, this.ssthresh - this.cwnd);
+      this.cwnd += grown;
+      left -= grown;
+    }
+    if (left > 0) this.avoidCongestion(left, now, srtt);
+  }
+
+  onLoss(inFlight: number, _now: Milliseconds): void {
+    this.untouched = false;
+    this.rememberLoss();
+    // §4.6: from the window; RFC 5681 §3.1 from what is in flight, so an idle sender's window does not count.
+    this.ssthresh = Math.max(Math.floor(Math.min(this.cwnd, inFlight + this.mss) * BETA), 2 * this.mss);
+  }
+
+  onRecovered(now: Milliseconds): void {
+    this.cwnd = Math.max(this.ssthresh, 2 * this.mss);
+    this.startEpoch(now);
+  }
+
+  onTimeout(inFlight: number, now: Milliseconds, first: boolean): void {
+    if (first) this.onLoss(inFlight, now);
+    this.cwnd = this.mss;
+    // §4.8: the stage after slow start begins anew, with K = 0.
+    this.epoch = -1;
+  }
+
+  onIdle(): void {
+    this.cwnd = Math.min(this.cwnd, initialWindow(this.mss));
+    this.epoch = -1;
+  }
+
+  /** §4.2–4.5. */
+  private avoidCongestion(bytes: number, now: Milliseconds, srtt: Milliseconds): void {
+    const cwnd = this.cwnd / this.mss;
+    if (this.epoch < 0) {
+      this.wMax = cwnd;
+      this.startEpoch(now);
+    }
+    const t = (now - this.epoch + srtt) / 1000;
+    const offset = t - this.k;
+    const wCubic = this.wMax + C * offset * offset * offset;
+    const acked = bytes / this.mss;
+    // §4.3: once it has made up for the larger β, the Reno estimate grows as Reno does.
+    this.wEst += (this.wEst < this.wMax ? ALPHA : 1) * (acked / cwnd);
+    const target = Math.min(Math.max(wCubic, cwnd), 1.5 * cwnd);
+    let growth = ((target - cwnd) / cwnd) * bytes;
+    if (this.wEst > cwnd + growth / this.mss && this.wEst > wCubic) growth = (this.wEst - cwnd) * this.mss;
+    this.fraction += growth;
+    const whole = Math.floor(this.fraction);
+    this.fraction -= whole;
+    this.cwnd = Math.min(this.cwnd + whole, UNLIMITED);
+  }
+
+  /** §4.6, §4.7: remembers where the loss happened, a little lower when it happened earlier than last time. */
+  private rememberLoss(): void {
+    const cwnd = this.cwnd / this.mss;
+    this.wMax = cwnd < this.wMax ? (cwnd * (1 + BETA)) / 2 : cwnd;
+  }
+
+  private startEpoch(now: Milliseconds): void {
+    const cwnd = this.cwnd / this.mss;
+    this.epoch = now;
+    this.wEst = cwnd;
+    this.fraction = 0;
+    this.k = this.wMax > cwnd ? Math.cbrt((this.wMax - cwnd) / C) : 0;
+  }
+}

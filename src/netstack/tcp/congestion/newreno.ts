@@ -1,0 +1,52 @@
+/** The reference: slow start and congestion avoidance of RFC 5681, with the byte counting of RFC 3465. */
+import type { Milliseconds } from "../../../base/index.js";
+import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
+
+export class NewReno implements CongestionControl {
+  readonly name = "newreno";
+  cwnd = 0;
+  ssthresh: number = UNLIMITED;
+  private mss = 0;
+  private untouched = true;
+  /** Bytes acknowledged since the window last grew by a segment. */
+  private counted = 0;
+
+  setMss(mss: number): void {
+    this.mss = mss;
+    if (this.untouched) this.cwnd = initialWindow(mss);
+  }
+
+  onAck(bytes: number, _now: Milliseconds, _srtt: Milliseconds): void {
+    this.untouched = false;
+    let left = bytes;
+    if (this.cwnd < this.ssthresh) {
+      const grown = Math.min(left, this.ssthresh - this.cwnd);
+      this.cwnd += grown;
+      left -= grown;
+    }
+    this.counted += left;
+    if (this.counted >= this.cwnd) {
+      this.counted -= this.cwnd;
+      this.cwnd += this.mss;
+    }
+  }
+
+  onLoss(inFlight: number, _now: Milliseconds): void {
+    this.untouched = false;
+    this.ssthresh = Math.max(inFlight >> 1, 2 * this.mss);
+    this.counted = 0;
+  }
+
+  onRecovered(_now: Milliseconds): void {
+    this.cwnd = Math.max(this.ssthresh, 2 * this.mss);
+  }
+
+  onTimeout(inFlight: number, now: Milliseconds, first: boolean): void {
+    if (first) this.onLoss(inFlight, now);
+    this.cwnd = this.mss;
+  }
+
+  onIdle(): void {
+    this.cwnd = Math.min(this.cwnd, initialWindow(this.mss));
+  }
+}

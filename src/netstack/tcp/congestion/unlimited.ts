@@ -1,0 +1,18 @@
+/** For links that lose nothing and queue nowhere (the TUN device): the peer's window is the only limit. */
+import { type CongestionControl, UNLIMITED } from "./control.js";
+
+export class Unlimited implements CongestionControl {
+  readonly name = "none";
+  cwnd: number = UNLIMITED;
+  readonly ssthresh: number = UNLIMITED;
+
+  setMss(): void {}
+  onAck(): void {}
+  onLoss(): void {}
+  onTimeout(): void {}
+  onIdle(): void {}
+
+  onRecovered(): void {
+    this.cwnd = UNLIMITED;
+  }
+}

@@ -1,0 +1,47 @@
+/** Numbers of the TCP machine, each with where it comes from. */
+import type { Milliseconds } from "../../base/index.js";
+
+/** RFC 9293 §3.7.1 (MUST-15): what a peer without an MSS option takes, per family. */
+export const DEFAULT_MSS_V4 = 536;
+export const DEFAULT_MSS_V6 = 1220;
+/** A smaller MSS option would make every byte cost a header (RFC 6691 sets no floor; Linux has 48 too). */
+export const MIN_MSS = 48;
+
+/** RFC 6298 §2.1. */
+export const INITIAL_RTO_MS: Milliseconds = 1000;
+/** DEVIATION(RFC 6298 §2.4): 1 s is asked for; every current stack uses 200 ms and peers ACK within 40 ms. */
+export const MIN_RTO_MS: Milliseconds = 200;
+/** RFC 6298 §2.5: at least 60 s. */
+export const MAX_RTO_MS: Milliseconds = 60_000;
+/** SYN sent at 0, 1, 3, 7, 15, 31, 63 s, given up at 127 s (RFC 9293 §3.8.3 R2, the common figure). */
+export const MAX_SYN_RETRANSMITS = 6;
+/** SYN-ACKs are given up after 63 s: the client repeats its SYN anyway. */
+export const MAX_SYNACK_RETRANSMITS = 5;
+/** RFC 9293 §3.8.3: R2 of at least 100 s; 12 doublings from 200 ms make about 4 minutes. */
+export const MAX_RETRANSMITS = 12;
+/** A pending SYN about which nobody decides: longer than any dial lasts. */
+export const PENDING_SYN_MS: Milliseconds = 140_000;
+
+/** RFC 1122 §4.2.3.2 allows 500 ms; 40 ms is what Linux uses and what a standard Nagle sender feels. */
+export const DELAYED_ACK_MS: Milliseconds = 40;
+/** Segments acknowledged at once when a connection starts, so slow start is not held back. */
+export const QUICK_ACKS = 16;
+/** RFC 5961 §7: at most one challenge ACK in this time, per connection (a shared limit is a side channel). */
+export const CHALLENGE_ACK_MS: Milliseconds = 500;
+/** RFC 7323 §5.5: after 24 days of silence the peer's timestamp clock may have wrapped. */
+export const PAWS_IDLE_MS: Milliseconds = 24 * 24 * 3600 * 1000;
+/** A half-closed connection whose receive ring has been given up. */
+export const FIN_WAIT_2_MS: Milliseconds = 60_000;
+
+/** RFC 6928: ten segments. */
+export const INITIAL_WINDOW_SEGMENTS = 10;
+/** RFC 5681 §3.2. */
+export const DUPLICATE_ACK_THRESHOLD = 3;
+/** Segments in flight that are kept track of; more wait, so tiny writes cannot fill memory. */
+export const MAX_SENT_SEGMENTS = 16_384;
+/** Payload bytes one connection sends before the next one has its turn. */
+export const DISPATCH_QUANTUM_BYTES: number = 128 << 10;
+/** Ranges of out-of-order bytes per connection; a segment that would make one more is dropped. */
+export const MAX_OUT_OF_ORDER_RANGES = 256;
+/** RFC 7323 §2.3. */
+export const MAX_WINDOW_SHIFT = 14;

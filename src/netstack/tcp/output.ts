@@ -1,0 +1,146 @@
+/**
+ * What leaves the stack for a connection: segments are built in place where the link wants them.
+ *
+ * The constant parts of a connection's headers are kept as numbers in its `HeaderTemplate`: ports, addresses,
+ * and the sum of what the pseudo-header covers. Each function returns false, with nothing sent, when the link
+ * takes nothing now; the caller keeps the connection queued.
+ */
+import {
+  finishSum,
+  IPV4_DONT_FRAGMENT,
+  PROTOCOL_TCP,
+  sumBytes,
+  sumPseudoHeader,
+  TCP_ACK,
+  TCP_HEADER_BYTES,
+  TCP_MAX_OPTION_BYTES,
+  TCP_SYN,
+  TCP_TIMESTAMP_BYTES,
+  writeMss,
+  writeSack,
+  writeSackPermitted,
+  writeTcp,
+  writeTimestamps,
+  writeWindowScale,
+} from "../../wire/index.js";
+import type { FlowKey } from "../flow-key.js";
+import { ipHeaderBytes, writeIpHeader } from "../ip-output.js";
+import type { TcpConnection } from "./connection.js";
+import type { Seq } from "./seq.js";
+
+/** Offset of the checksum in the TCP header. */
+const CHECKSUM_AT = 16;
+const sackBlocks = new Int32Array(8);
+
+export class HeaderTemplate {
+  readonly ipBytes: number;
+  /** Folded sum of both addresses. */
+  readonly addressSum: number;
+  /** Added to the clock for TSval (RFC 7323 §5.4): what our uptime is, is nobody's business. */
+  readonly timestampOffset: number;
+
+  constructor(key: FlowKey, timestampOffset: number) {
+    this.ipBytes = ipHeaderBytes(key);
+    this.addressSum = key.addressSum();
+    this.timestampOffset = timestampOffset;
+  }
+}
+
+/** TSval: milliseconds (RFC 7323 §5.4 allows 1 ms to 1 s a tick). */
+export function timestampNow(c: TcpConnection, now: number): number {
+  return (Math.floor(now) + c.template.timestampOffset) | 0;
+}
+
+/** SYN, or SYN-ACK when the peer's SYN is known. */
+export function sendSyn(c: TcpConnection, now: number): boolean {
+  const { ipBytes } = c.template;
+  const at = c.attachment.reserve(ipBytes + TCP_HEADER_BYTES + TCP_MAX_OPTION_BYTES);
+  if (at === -1) return false;
+  const { rcv, snd } = c;
+  const passive = c.state === "SYN-RECEIVED";
+  const view = c.context.arena.view;
+  const options = at + ipBytes + TCP_HEADER_BYTES;
+  let end = options + writeMss(view, options, rcv.offeredMss);
+  // A SYN-ACK only carries what the SYN offered.
+  if (!passive || snd.sackPermitted) end += writeSackPermitted(view, end);
+  if (!passive || rcv.timestamps) {
+    end += writeTimestamps(view, end, timestampNow(c, now), passive ? rcv.tsRecent : 0);
+  }
+  if (!passive || c.scaling) end += writeWindowScale(view, end, c.offeredShift);
+  const headerBytes = end - at - ipBytes;
+  const ack = passive ? rcv.nxt : 0;
+  const flags = passive ? TCP_SYN | TCP_ACK : TCP_SYN;
+  writeTcp(view, at + ipBytes, c.key.ports, snd.iss, ack, headerBytes, flags, rcv.offerInitialWindow());
+  if (passive) rcv.onAckSent();
+  finish(c, at, headerBytes, 0, 0);
+  return true;
+}
+
+/** An ACK without data, with as many SACK blocks as fit. `seq` is SND.NXT, or below SND.UNA to probe. */
+export function sendAck(c: TcpConnection, seq: Seq, now: number): boolean {
+  const { ipBytes } = c.template;
+  const at = c.attachment.reserve(ipBytes + TCP_HEADER_BYTES + TCP_MAX_OPTION_BYTES);
+  if (at === -1) return false;
+  const { rcv, snd } = c;
+  const view = c.context.arena.view;
+  let end = at + ipBytes + TCP_HEADER_BYTES;
+  if (rcv.timestamps) end += writeTimestamps(view, end, timestampNow(c, now), rcv.tsRecent);
+  if (snd.sackPermitted && rcv.assembler.somethingToReport) {
+    const count = rcv.assembler.report(sackBlocks, rcv.timestamps ? 3 : 4);
+    if (count > 0) end += writeSack(view, end, sackBlocks, count);
+  }
+  const headerBytes = end - at - ipBytes;
+  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, TCP_ACK, rcv.offerWindow());
+  rcv.onAckSent();
+  finish(c, at, headerBytes, 0, 0);
+  return true;
+}
+
+/**
+ * Bytes [seq, seq + length) of the send ring, as one segment or as a super-segment of `gsoSize` pieces.
+ * SACK blocks never ride on data: its header keeps one length, and `sendAck` reports them.
+ */
+export function sendData(
+  c: TcpConnection,
+  seq: Seq,
+  length: number,
+  flags: number,
+  gsoSize: number,
+  now: number,
+): boolean {
+  const { rcv, snd } = c;
+  const { ipBytes } = c.template;
+  const headerBytes = TCP_HEADER_BYTES + (rcv.timestamps ? TCP_TIMESTAMP_BYTES : 0);
+  const at = c.attachment.reserve(ipBytes + headerBytes + length);
+  if (at === -1) return false;
+  const view = c.context.arena.view;
+  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, flags, rcv.offerWindow());
+  if (rcv.timestamps) {
+    writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, timestampNow(c, now), rcv.tsRecent);
+  }
+  if (length > 0) snd.ring?.copyOut(snd.positionOf(seq), at + ipBytes + headerBytes, length);
+  // Duplicate ACKs and SACK blocks need a segment without data.
+  if (rcv.duplicatesOwed === 0) rcv.onAckSent();
+  finish(c, at, headerBytes, length, gsoSize);
+  return true;
+}
+
+/** The reset that ends a synchronized connection, or that answers the SYN of a refused one. */
+export function sendReset(c: TcpConnection, seq: Seq, ack: Seq, flags: number): void {
+  c.context.counters.tcpResetsOut++;
+  c.context.output.sendBareTcp(c.attachment, c.key, seq, ack, flags);
+}
+
+/** IP header, checksum as the link wants it, and off it goes. */
+function finish(c: TcpConnection, at: number, tcpBytes: number, payloadBytes: number, gsoSize: number): void {
+  const { arena, counters } = c.context;
+  const { ipBytes, addressSum } = c.template;
+  const { link } = c.attachment;
+  const segmentBytes = tcpBytes + payloadBytes;
+  writeIpHeader(arena.view, at, c.key, PROTOCOL_TCP, segmentBytes, IPV4_DONT_FRAGMENT, 0);
+  let sum = sumPseudoHeader(addressSum, PROTOCOL_TCP, segmentBytes);
+  if (link.checksum === "full") sum = finishSum(sum + sumBytes(arena, at + ipBytes, segmentBytes));
+  arena.view.setUint16(at + ipBytes + CHECKSUM_AT, sum);
+  counters.packetsOut++;
+  link.commit(ipBytes + segmentBytes, gsoSize, ipBytes + tcpBytes);
+}

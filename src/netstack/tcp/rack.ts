@@ -1,0 +1,101 @@
+/**
+ * RACK: a segment is lost when one that was sent sufficiently later has been delivered (RFC 8985 §6).
+ *
+ * It takes the place of the duplicate-ACK counting of RFC 6675: it sees lost retransmissions, it does not
+ * mistake reordering for loss once it has seen any, and it needs no ACK per segment, so it stays right when
+ * one ACK stands for a whole batch.
+ */
+import type { Milliseconds } from "../../base/index.js";
+import { DUPLICATE_ACK_THRESHOLD } from "./constants.js";
+import type { RttEstimator } from "./rtt.js";
+import { LOST, RETRANSMITTED, SACKED, type SentQueue } from "./sent-queue.js";
+import { type Seq, seqLeq, seqLt } from "./seq.js";
+
+/** Recoveries after which a widened reordering window is narrowed again (§6.2 step 4). */
+const REO_WND_PERSIST = 16;
+
+export class Rack {
+  /** Set by `detectLosses`: how many bytes it marked. */
+  newlyLostBytes = 0;
+  private started = false;
+  private xmitTs: Milliseconds = 0.1;
+  private endSeq: Seq = 0;
+  private rtt: Milliseconds = 0.1;
+  /** Highest sequence number delivered. */
+  private fack: Seq = 0;
+  private reorderingSeen = false;
+  private reoWndMult = 1;
+  private reoWndPersist = REO_WND_PERSIST;
+  private dsackRound: Seq = 0;
+  private dsackRoundActive = false;
+
+  /** Steps 1–3: entry `index` has just been SACKed or acknowledged for the first time. */
+  onDelivered(queue: SentQueue, index: number, now: Milliseconds, minRtt: Milliseconds): void {
+    const end = queue.endOf(index);
+    const sentAt = queue.sentAt(index);
+    const again = (queue.flagsOf(index) & RETRANSMITTED) !== 0;
+    if (!this.started || seqLt(this.fack, end)) this.fack = end;
+    else if (seqLt(end, this.fack) && !again) this.reorderingSeen = true;
+    const rtt = now - sentAt;
+    // An ACK this soon after a retransmission was caused by the original (step 2).
+    if (again && rtt < minRtt) return;
+    this.rtt = rtt;
+    if (!this.started || sentAfter(sentAt, end, this.xmitTs, this.endSeq)) {
+      this.started = true;
+      this.xmitTs = sentAt;
+      this.endSeq = end;
+    }
+  }
+
+  /** Step 4, widening: a DSACK says that a retransmission was for nothing. Once per round trip. */
+  onDsack(una: Seq, nxt: Seq): void {
+    if (this.dsackRoundActive && seqLt(una, this.dsackRound)) return;
+    this.dsackRoundActive = true;
+    this.dsackRound = nxt;
+    this.reoWndMult++;
+    this.reoWndPersist = REO_WND_PERSIST;
+  }
+
+  /** Step 4, narrowing. */
+  onRecovered(): void {
+    if (--this.reoWndPersist <= 0) this.reoWndMult = 1;
+  }
+
+  /**
+   * Step 5: marks what is lost. Returns how long until more would be, or 0 when nothing waits.
+   * Entries that were sent once are in the order of their times, so the walk ends at the first recent one.
+   */
+  detectLosses(queue: SentQueue, rtt: RttEstimator, inRecovery: boolean, now: Milliseconds): number {
+    this.newlyLostBytes = 0;
+    if (!this.started) return 0;
+    const patience = this.rtt + this.reorderingWindow(queue, rtt, inRecovery);
+    let wait = 0;
+    for (let i = 0; i < queue.count; i++) {
+      const flags = queue.flagsOf(i);
+      if ((flags & (SACKED | LOST)) !== 0) continue;
+      const sentAt = queue.sentAt(i);
+      if (!sentAfter(this.xmitTs, this.endSeq, sentAt, queue.endOf(i))) {
+        if ((flags & RETRANSMITTED) === 0) break;
+        continue;
+      }
+      const remaining = sentAt + patience - now;
+      if (remaining <= 0) {
+        queue.markLost(i);
+        this.newlyLostBytes += queue.lengthOf(i);
+      } else if (remaining > wait) {
+        wait = remaining;
+      }
+    }
+    return wait;
+  }
+
+  private reorderingWindow(queue: SentQueue, rtt: RttEstimator, inRecovery: boolean): Milliseconds {
+    if (!this.reorderingSeen && (inRecovery || queue.sackedCount >= DUPLICATE_ACK_THRESHOLD)) return 0;
+    return Math.min((this.reoWndMult * rtt.minRtt) / 4, rtt.srtt);
+  }
+}
+
+/** RACK_sent_after: by time, then by sequence number. */
+function sentAfter(time1: Milliseconds, end1: Seq, time2: Milliseconds, end2: Seq): boolean {
+  return time1 > time2 || (time1 === time2 && !seqLeq(end1, end2));
+}

@@ -1,0 +1,296 @@
+/**
+ * What an ACK says about delivery and loss, and what follows from it.
+ *
+ * ```
+ *              loss found                    all acknowledged that
+ *    open ───────────────────▶ recovery ───▶ was outstanding ─────▶ open
+ *      │                          │
+ *      └──────── RTO ─────────────┴────────▶ loss ────────────────▶ open
+ * ```
+ *
+ * With SACK, RACK finds the losses (RFC 8985, over the scoreboard of RFC 6675); without, three duplicate ACKs
+ * and partial ACKs do (RFC 6582). PRR governs the window in recovery; after a time-out it is slow start.
+ */
+import type { Milliseconds } from "../../base/index.js";
+import type { Counters } from "../counters.js";
+import { DUPLICATE_ACK_THRESHOLD } from "./constants.js";
+import { Prr } from "./prr.js";
+import { Rack } from "./rack.js";
+import type { Segment } from "./segment.js";
+import type { Sender } from "./sender.js";
+import { LOST, RETRANSMITTED, SACKED } from "./sent-queue.js";
+import { type Seq, seqDistance, seqLeq, seqLt } from "./seq.js";
+
+export class LossRecovery {
+  phase: "open" | "recovery" | "loss" = "open";
+  /** Above 0: RACK wants to look again in this many milliseconds. */
+  reorderDelay: Milliseconds = 0.1;
+  /** Duplicate ACKs from a peer without SACK; each stands for a segment that has left the network. */
+  duplicateAcks = 0;
+  readonly rack: Rack = new Rack();
+  private readonly prr: Prr = new Prr();
+  private readonly sender: Sender;
+  private readonly counters: Counters;
+  private recoveryPoint: Seq = 0;
+  /** No entry before this one is LOST. */
+  private lostHint = 0;
+  /** The blocks of the last ACK: a block that only grew is walked from where it ended. */
+  private readonly known: Int32Array = new Int32Array(8);
+  private knownCount = 0;
+
+  // Tail loss probe (RFC 8985 §7).
+  private probeEnd: Seq = 0;
+  private probeOutstanding = false;
+  private probeWasRetransmission = false;
+
+  constructor(sender: Sender, counters: Counters) {
+    this.sender = sender;
+    this.counters = counters;
+    this.reorderDelay = 0;
+  }
+
+  // ---- what an ACK brings, in the order in which `Sender.onAck` asks ----
+
+  /** Marks what the SACK blocks cover (RFC 2018 §5). Returns the bytes newly covered. */
+  takeSacks(segment: Segment, now: Milliseconds): number {
+    const { sack, sackCount } = segment.options;
+    const { sender } = this;
+    let delivered = 0;
+    const first = isDsack(segment, sender.una) ? 1 : 0;
+    if (first === 1) this.rack.onDsack(sender.una, sender.nxt);
+    for (let i = first; i < sackCount; i++) {
+      const left = sack[i << 1] as number;
+      const right = sack[(i << 1) + 1] as number;
+      // Only ranges that were sent and are outstanding can be meant (RFC 5961 §5 in spirit).
+      if (seqLeq(right, left) || seqLt(left, sender.una) || seqLt(sender.nxt, right)) continue;
+      delivered += this.markBlock(left, right, now);
+    }
+    this.known.set(sack);
+    this.knownCount = sackCount;
+    if (this.probeOutstanding && first === 1) this.probeOutstanding = false;
+    return delivered;
+  }
+
+  /**
+   * After SACKs and the cumulative acknowledgment have been taken in.
+   * @param delivered bytes newly delivered
+   * @param acked bytes by which SND.UNA moved
+   */
+  afterAck(
+    delivered: number,
+    acked: number,
+    segment: Segment,
+    priorInFlight: number,
+    now: Milliseconds,
+  ): void {
+    const { sender } = this;
+    let lostBytes = 0;
+    if (sender.sackPermitted) {
+      this.reorderDelay = 0;
+      if (delivered > 0 || sender.queue.sackedCount > 0) {
+        this.reorderDelay = this.rack.detectLosses(sender.queue, sender.rtt, this.phase !== "open", now);
+        lostBytes = this.rack.newlyLostBytes;
+      }
+    } else {
+      lostBytes = this.withoutSack(acked, segment);
+    }
+    if (lostBytes > 0) this.lostHint = 0;
+    this.checkProbe(acked, now);
+    if (this.phase !== "open" && this.isOver()) this.exit(now);
+    if (lostBytes > 0 && this.phase === "open") this.enterRecovery(now);
+    if (this.phase === "recovery") {
+      this.glide(delivered, acked > 0 && lostBytes === 0);
+    } else if (delivered > 0) {
+      this.grow(delivered, priorInFlight, now);
+    }
+  }
+
+  /** RACK's reordering timer (RFC 8985 §6.3). */
+  onReorderTimer(now: Milliseconds): void {
+    const { sender } = this;
+    this.reorderDelay = this.rack.detectLosses(sender.queue, sender.rtt, this.phase !== "open", now);
+    if (this.rack.newlyLostBytes === 0) return;
+    this.lostHint = 0;
+    if (this.phase === "open") this.enterRecovery(now);
+    if (this.phase === "recovery") this.glide(0, false);
+  }
+
+  /** The retransmission timer fired (RFC 6298 §5.4–5.6, RFC 8985 §6.3): everything not SACKed is lost. */
+  onTimeout(now: Milliseconds): void {
+    const { sender } = this;
+    const { queue } = sender;
+    this.counters.tcpTimeouts++;
+    // The oldest cannot be SACKed and yet not acknowledged, unless the peer dropped it again.
+    if (queue.count > 0 && (queue.flagsOf(0) & SACKED) !== 0) this.forgetSacks();
+    sender.congestion.onTimeout(sender.inFlight, now, this.phase === "open");
+    for (let i = 0; i < queue.count; i++) queue.markLost(i);
+    this.lostHint = 0;
+    this.duplicateAcks = 0;
+    this.reorderDelay = 0;
+    this.probeOutstanding = false;
+    this.phase = "loss";
+    this.recoveryPoint = sender.nxt;
+  }
+
+  /**
+   * RFC 1191 §6.4: what was too big for the path is sent again at once, in smaller pieces. That says nothing
+   * about congestion, so the phase stays.
+   */
+  onPathMtuReduced(): void {
+    const { queue, mss } = this.sender;
+    for (let i = 0; i < queue.count; i++) if (queue.lengthOf(i) > mss) queue.markLost(i);
+    this.lostHint = 0;
+  }
+
+  // ---- for the transmitter ----
+
+  /** Index of the next entry to send again; call only while something is LOST. */
+  nextLost(): number {
+    const { queue } = this.sender;
+    while ((queue.flagsOf(this.lostHint) & LOST) === 0) this.lostHint++;
+    return this.lostHint;
+  }
+
+  /** The oldest entry has been acknowledged and is gone. */
+  onShift(): void {
+    if (this.lostHint > 0) this.lostHint--;
+  }
+
+  onSent(bytes: number): void {
+    if (this.phase === "recovery") this.prr.onSent(bytes);
+  }
+
+  // ---- tail loss probe ----
+
+  /** RFC 8985 §7.2: worth scheduling one. */
+  get mayProbe(): boolean {
+    const { sender } = this;
+    return (
+      sender.sackPermitted &&
+      this.phase === "open" &&
+      sender.queue.sackedCount === 0 &&
+      !this.probeOutstanding
+    );
+  }
+
+  /** §7.3: a probe has been sent. */
+  onProbe(retransmission: boolean): void {
+    this.counters.tcpTailLossProbes++;
+    this.probeOutstanding = true;
+    this.probeWasRetransmission = retransmission;
+    this.probeEnd = this.sender.nxt;
+  }
+
+  /**
+   * §7.4: a probe that was a retransmission has mended a loss once more than it is acknowledged and no DSACK
+   * said otherwise; the window is reduced for that loss as for any other.
+   */
+  private checkProbe(acked: number, now: Milliseconds): void {
+    if (!this.probeOutstanding || seqLt(this.sender.una, this.probeEnd)) return;
+    if (this.probeWasRetransmission && this.sender.una === this.probeEnd && acked > 0) return;
+    this.probeOutstanding = false;
+    if (!this.probeWasRetransmission || acked === 0 || this.phase !== "open") return;
+    const { congestion } = this.sender;
+    congestion.onLoss(this.sender.inFlight, now);
+    congestion.onRecovered(now);
+  }
+
+  // ---- inside ----
+
+  /** A block that starts where a known one starts needs no second look at what that one covered. */
+  private skipKnown(left: Seq, right: Seq): Seq {
+    for (let i = 0; i < this.knownCount; i++) {
+      const end = this.known[(i << 1) + 1] as number;
+      if (this.known[i << 1] === left && seqLeq(end, right) && seqLt(left, end)) return end;
+    }
+    return left;
+  }
+
+  private markBlock(left: Seq, right: Seq, now: Milliseconds): number {
+    const { queue, rtt } = this.sender;
+    let marked = 0;
+    let i = queue.firstFrom(this.skipKnown(left, right));
+    // The entry before may have been covered in part only.
+    if (i > 0 && seqLeq(left, queue.startOf(i - 1))) i--;
+    for (; i < queue.count && seqLeq(queue.endOf(i), right); i++) {
+      if ((queue.flagsOf(i) & SACKED) !== 0) continue;
+      queue.markSacked(i);
+      marked += queue.lengthOf(i);
+      this.rack.onDelivered(queue, i, now, rtt.minRtt);
+      this.sender.noteDelivered(i);
+    }
+    return marked;
+  }
+
+  /** RFC 5681 §2 defines a duplicate ACK; RFC 6582 what the third one and partial ACKs mean. */
+  private withoutSack(acked: number, segment: Segment): number {
+    const { sender } = this;
+    const { queue } = sender;
+    let lost = false;
+    if (acked > 0) {
+      this.duplicateAcks = Math.max(0, this.duplicateAcks - Math.ceil(acked / sender.mss));
+      lost = this.phase === "recovery" && seqLt(sender.una, this.recoveryPoint);
+      if (this.phase === "open") this.duplicateAcks = 0;
+    } else if (segment.length === 0 && queue.count > 0 && !sender.windowChanged) {
+      this.duplicateAcks++;
+      lost = this.phase === "open" && this.duplicateAcks === DUPLICATE_ACK_THRESHOLD;
+    }
+    if (!lost || queue.count === 0 || (queue.flagsOf(0) & (LOST | RETRANSMITTED)) !== 0) return 0;
+    queue.markLost(0);
+    return queue.lengthOf(0);
+  }
+
+  private enterRecovery(now: Milliseconds): void {
+    const { sender } = this;
+    this.counters.tcpFastRecoveries++;
+    this.phase = "recovery";
+    this.recoveryPoint = sender.nxt;
+    sender.congestion.onLoss(sender.inFlight + sender.queue.lostBytes, now);
+    this.prr.start(seqDistance(sender.nxt, sender.una), sender.congestion.ssthresh);
+  }
+
+  /** RFC 6582 §3.2 step 3: without SACK one more than the recovery point, or stray duplicates start anew. */
+  private isOver(): boolean {
+    const { una, queue, sackPermitted } = this.sender;
+    if (seqLt(una, this.recoveryPoint)) return false;
+    return sackPermitted || una !== this.recoveryPoint || queue.count === 0;
+  }
+
+  private exit(now: Milliseconds): void {
+    if (this.phase === "recovery") this.sender.congestion.onRecovered(now);
+    this.phase = "open";
+    this.duplicateAcks = 0;
+    this.rack.onRecovered();
+  }
+
+  private glide(delivered: number, safe: boolean): void {
+    const { sender } = this;
+    if (!sender.congested) return;
+    sender.congestion.cwnd = this.prr.window(delivered, sender.inFlight, sender.mss, safe);
+  }
+
+  /** Only a window that was used may grow (RFC 9438 §5.8, RFC 7661). */
+  private grow(delivered: number, priorInFlight: number, now: Milliseconds): void {
+    const { sender } = this;
+    const { congestion } = sender;
+    const slowStart = congestion.cwnd < congestion.ssthresh;
+    if (sender.cwndLimited || (slowStart && 2 * priorInFlight >= congestion.cwnd)) {
+      congestion.onAck(delivered, now, sender.rtt.srtt);
+    }
+  }
+
+  private forgetSacks(): void {
+    this.sender.queue.forgetSacks();
+    this.knownCount = 0;
+  }
+}
+
+/** RFC 2883 §4: the first block lies below the cumulative ACK, or inside the second one. */
+function isDsack(segment: Segment, una: Seq): boolean {
+  const { sack, sackCount } = segment.options;
+  if (sackCount === 0) return false;
+  const left = sack[0] as number;
+  const right = sack[1] as number;
+  if (seqLeq(right, segment.ack) || seqLt(left, una)) return true;
+  return sackCount > 1 && seqLeq(sack[2] as number, left) && seqLeq(right, sack[3] as number);
+}

@@ -1,0 +1,180 @@
+/**
+ * The sending half: RFC 9293 §3.3.1's send sequence space, the peer's window, and what each ACK changes.
+ *
+ * ```
+ *   SND.UNA            SND.NXT          SND.UNA + SND.WND
+ *      │ sent, not acked  │ may be sent now   │ must wait
+ *  ────┴──────────────────┴───────────────────┴──────▶
+ *   ring.head                       ring.tail anywhere from SND.NXT on
+ * ```
+ *
+ * The send ring holds the bytes from SND.UNA on: position and sequence number differ by `ringOffset`. When
+ * to send and how segments look is in `transmit.ts` and `output.ts`.
+ */
+import type { Milliseconds, Ring } from "../../base/index.js";
+import type { Counters } from "../counters.js";
+import type { CongestionControl } from "./congestion/index.js";
+import { LossRecovery } from "./recovery.js";
+import { RttEstimator } from "./rtt.js";
+import type { Segment } from "./segment.js";
+import { RETRANSMITTED, SACKED, SentQueue } from "./sent-queue.js";
+import { type Seq, seqAdd, seqDistance, seqLeq, seqLt } from "./seq.js";
+
+export class Sender {
+  readonly iss: Seq;
+  una: Seq;
+  nxt: Seq;
+  /** SND.WND, scaled. */
+  wnd = 0;
+  wl1: Seq = 0;
+  wl2: Seq = 0;
+  /** Shift of the windows that the peer sends. */
+  windowShift = 0;
+  /** Largest window seen: half of it is worth a segment of its own (RFC 9293 §3.8.6.2.1). */
+  maxWnd = 0;
+  /** The last segment changed the window: it was no duplicate ACK. */
+  windowChanged = false;
+  /** Payload bytes of a full segment. */
+  mss = 536;
+  sackPermitted = false;
+  /** The link is one where congestion happens. */
+  readonly congested: boolean;
+  /** Sending stopped for want of congestion window, not of data or of the peer's window. */
+  cwndLimited = false;
+  ring: Ring | null = null;
+  finSent = false;
+  finSeq: Seq = 0;
+  readonly queue: SentQueue = new SentQueue();
+  readonly rtt: RttEstimator = new RttEstimator();
+  readonly congestion: CongestionControl;
+  readonly recovery: LossRecovery;
+  lastSentAt: Milliseconds = -1.1;
+  /** Time-outs in a row without an acknowledgment of new data. */
+  retransmits = 0;
+  private ringOffset = 0;
+  /** Send times of the first and last segment, sent once, that the current ACK delivered; -1 for none. */
+  private earliest: Milliseconds = -1.1;
+  private latest: Milliseconds = -1.1;
+
+  constructor(iss: Seq, congested: boolean, congestion: CongestionControl, counters: Counters) {
+    this.iss = iss;
+    this.una = iss;
+    this.nxt = iss;
+    this.congested = congested;
+    this.congestion = congestion;
+    this.recovery = new LossRecovery(this, counters);
+  }
+
+  /** Before any byte was sent. */
+  attach(ring: Ring): void {
+    this.ring = ring;
+    this.ringOffset = (this.iss + 1 - ring.head) | 0;
+  }
+
+  /** Ring position of a sequence number. */
+  positionOf(seq: Seq): number {
+    return (seq - this.ringOffset) | 0;
+  }
+
+  /** Sequence number after the last byte that the ring holds. */
+  get dataEnd(): Seq {
+    return this.ring === null ? seqAdd(this.iss, 1) : seqAdd(this.ring.tail, this.ringOffset);
+  }
+
+  /** Bytes in the ring that were never sent. */
+  get unsent(): number {
+    return this.finSent ? 0 : seqDistance(this.dataEnd, this.nxt);
+  }
+
+  /** RFC 6675 "pipe", in bytes. */
+  get inFlight(): number {
+    const { queue } = this;
+    const pipe = seqDistance(this.nxt, this.una) - queue.sackedBytes - queue.lostBytes;
+    return Math.max(0, pipe - this.recovery.duplicateAcks * this.mss);
+  }
+
+  /** Our FIN was sent and is acknowledged. */
+  get finAcked(): boolean {
+    return this.finSent && seqLt(this.finSeq, this.una);
+  }
+
+  /**
+   * RFC 9293 §3.10.7.4, fifth step, for an ACK in [SND.UNA, SND.NXT]. Returns the payload bytes that it newly
+   * acknowledged.
+   */
+  onAck(segment: Segment, now: Milliseconds): number {
+    const priorInFlight = this.inFlight;
+    const acked = seqDistance(segment.ack, this.una);
+    this.earliest = -1;
+    this.windowChanged = this.updateWindow(segment);
+    let delivered = 0;
+    if (segment.options.sackCount > 0 && this.sackPermitted)
+      delivered = this.recovery.takeSacks(segment, now);
+    if (acked > 0) {
+      delivered += this.shiftAcked(segment.ack, now);
+      this.una = segment.ack;
+      this.rtt.backoff = 0;
+      this.retransmits = 0;
+    }
+    if (this.earliest >= 0) this.rtt.sample(now - this.earliest, now - this.latest, now);
+    if (acked > 0 || delivered > 0 || this.queue.count > 0) {
+      this.recovery.afterAck(delivered, acked, segment, priorInFlight, now);
+    }
+    if (acked === 0) return 0;
+    const bytes = this.finAcked ? acked - 1 : acked;
+    if (bytes > 0) this.ring?.consume(bytes);
+    return bytes;
+  }
+
+  /** Entry `index` was delivered just now, for the first time: a round trip if it was sent once. */
+  noteDelivered(index: number): void {
+    if ((this.queue.flagsOf(index) & RETRANSMITTED) !== 0) return;
+    const sentAt = this.queue.sentAt(index);
+    if (this.earliest < 0) {
+      this.earliest = sentAt;
+      this.latest = sentAt;
+    } else if (sentAt < this.earliest) {
+      this.earliest = sentAt;
+    } else if (sentAt > this.latest) {
+      this.latest = sentAt;
+    }
+  }
+
+  /** RFC 9293 §3.10.7.4: SND.WL1 and SND.WL2 keep old segments from changing the window. */
+  private updateWindow(segment: Segment): boolean {
+    if (!seqLt(this.wl1, segment.seq) && !(this.wl1 === segment.seq && seqLeq(this.wl2, segment.ack))) {
+      return false;
+    }
+    const before = this.wnd;
+    this.setWindow(segment, this.windowShift);
+    return this.wnd !== before;
+  }
+
+  /** @param shift 0 for a SYN, whose window is never scaled (RFC 7323 §2.2) */
+  setWindow(segment: Segment, shift: number): void {
+    this.wnd = segment.window << shift;
+    this.wl1 = segment.seq;
+    this.wl2 = segment.ack;
+    if (this.wnd > this.maxWnd) this.maxWnd = this.wnd;
+  }
+
+  /** Drops entries below `ack`; returns the bytes among them that no SACK had reported before. */
+  private shiftAcked(ack: Seq, now: Milliseconds): number {
+    const { queue, recovery } = this;
+    let delivered = 0;
+    while (queue.count > 0 && seqLeq(queue.endOf(0), ack)) {
+      if ((queue.flagsOf(0) & SACKED) === 0) {
+        delivered += queue.lengthOf(0);
+        recovery.rack.onDelivered(queue, 0, now, this.rtt.minRtt);
+        this.noteDelivered(0);
+      }
+      queue.shift();
+      recovery.onShift();
+    }
+    if (queue.count > 0 && seqLt(queue.startOf(0), ack)) {
+      delivered += seqDistance(ack, queue.startOf(0));
+      queue.trim(ack);
+    }
+    return delivered;
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * What has been sent and not cumulatively acknowledged: one entry per segment, oldest first, in a ring of
+ * typed arrays. This is the scoreboard of RFC 6675 §3 and RACK's per-segment state (RFC 8985 §5.2) in one.
+ *
+ * ```
+ *  SND.UNA                                                        SND.NXT
+ *    │ in flight │ SACKED │ LOST │ SACKED │ in flight (again) │ …   │
+ * ```
+ *
+ * An entry is in flight unless it is SACKED or LOST; sending a LOST one again puts it back in flight. Entries
+ * are adjacent in sequence space. A super-segment is entered as the wire segments it becomes.
+ */
+import type { Milliseconds } from "../../base/index.js";
+import { type Seq, seqDistance, seqLt } from "./seq.js";
+
+export const SACKED = 1;
+export const LOST = 2;
+/** Sent more than once, so its round trip is ambiguous. */
+export const RETRANSMITTED = 4;
+
+export class SentQueue {
+  count = 0;
+  sackedCount = 0;
+  sackedBytes = 0;
+  lostBytes = 0;
+  private first = 0;
+  private mask = 15;
+  private starts: Int32Array = new Int32Array(16);
+  private ends: Int32Array = new Int32Array(16);
+  private times: Float64Array = new Float64Array(16);
+  private marks: Uint8Array = new Uint8Array(16);
+
+  startOf(index: number): Seq {
+    return this.starts[(this.first + index) & this.mask] as number;
+  }
+
+  endOf(index: number): Seq {
+    return this.ends[(this.first + index) & this.mask] as number;
+  }
+
+  sentAt(index: number): Milliseconds {
+    return this.times[(this.first + index) & this.mask] as number;
+  }
+
+  flagsOf(index: number): number {
+    return this.marks[(this.first + index) & this.mask] as number;
+  }
+
+  lengthOf(index: number): number {
+    const slot = (this.first + index) & this.mask;
+    return ((this.ends[slot] as number) - (this.starts[slot] as number)) | 0;
+  }
+
+  push(start: Seq, end: Seq, now: Milliseconds): void {
+    if (this.count > this.mask) this.grow();
+    const slot = (this.first + this.count) & this.mask;
+    this.starts[slot] = start;
+    this.ends[slot] = end;
+    this.times[slot] = now;
+    this.marks[slot] = 0;
+    this.count++;
+  }
+
+  /** Forgets the oldest entry. */
+  shift(): void {
+    const flags = this.marks[this.first] as number;
+    if (flags & SACKED) {
+      this.sackedBytes -= this.lengthOf(0);
+      this.sackedCount--;
+    } else if (flags & LOST) this.lostBytes -= this.lengthOf(0);
+    this.first = (this.first + 1) & this.mask;
+    this.count--;
+  }
+
+  /** The oldest entry is acknowledged up to `seq`, which lies inside it. */
+  trim(seq: Seq): void {
+    const gone = seqDistance(seq, this.startOf(0));
+    const flags = this.marks[this.first] as number;
+    if (flags & SACKED) this.sackedBytes -= gone;
+    else if (flags & LOST) this.lostBytes -= gone;
+    this.starts[this.first] = seq;
+  }
+
+  markSacked(index: number): void {
+    const slot = (this.first + index) & this.mask;
+    const flags = this.marks[slot] as number;
+    if (flags & LOST) this.lostBytes -= this.lengthOf(index);
+    this.sackedBytes += this.lengthOf(index);
+    this.sackedCount++;
+    this.marks[slot] = (flags & ~LOST) | SACKED;
+  }
+
+  markLost(index: number): void {
+    const slot = (this.first + index) & this.mask;
+    const flags = this.marks[slot] as number;
+    if (flags & (LOST | SACKED)) return;
+    this.lostBytes += this.lengthOf(index);
+    this.marks[slot] = flags | LOST;
+  }
+
+  /** Sent again at `now`. */
+  markRetransmitted(index: number, now: Milliseconds): void {
+    const slot = (this.first + index) & this.mask;
+    const flags = this.marks[slot] as number;
+    if (flags & LOST) this.lostBytes -= this.lengthOf(index);
+    this.marks[slot] = (flags & ~LOST) | RETRANSMITTED;
+    this.times[slot] = now;
+  }
+
+  /** The peer took its SACKs back (RFC 2018 §8): they are not to be believed. */
+  forgetSacks(): void {
+    for (let i = 0; i < this.count; i++) {
+      const slot = (this.first + i) & this.mask;
+      this.marks[slot] = (this.marks[slot] as number) & ~SACKED;
+    }
+    this.sackedBytes = 0;
+    this.sackedCount = 0;
+  }
+
+  /** Makes two entries of one, the first ending at `seq`: segments have become smaller since it was sent. */
+  split(index: number, seq: Seq): void {
+    this.push(0, 0, 0);
+    for (let i = this.count - 1; i > index; i--) this.copyEntry(i - 1, i);
+    this.ends[(this.first + index) & this.mask] = seq;
+    this.starts[(this.first + index + 1) & this.mask] = seq;
+    if (this.flagsOf(index) & SACKED) this.sackedCount++;
+  }
+
+  /** First entry that starts at or after `seq`, or `count`. */
+  firstFrom(seq: Seq): number {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (seqLt(this.startOf(middle), seq)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.sackedCount = 0;
+    this.sackedBytes = 0;
+    this.lostBytes = 0;
+  }
+
+  private copyEntry(from: number, to: number): void {
+    const source = (this.first + from) & this.mask;
+    const target = (this.first + to) & this.mask;
+    this.starts[target] = this.starts[source] as number;
+    this.ends[target] = this.ends[source] as number;
+    this.times[target] = this.times[source] as number;
+    this.marks[target] = this.marks[source] as number;
+  }
+
+  private grow(): void {
+    const size = (this.mask + 1) << 1;
+    this.starts = unrolled(this.starts, new Int32Array(size), this.first);
+    this.ends = unrolled(this.ends, new Int32Array(size), this.first);
+    this.times = unrolled(this.times, new Float64Array(size), this.first);
+    this.marks = unrolled(this.marks, new Uint8Array(size), this.first);
+    this.first = 0;
+    this.mask = size - 1;
+  }
+}
+
+/** Copies a full ring, oldest first, to the start of a larger array. */
+function unrolled<T extends Int32Array | Float64Array | Uint8Array>(from: T, to: T, first: number): T {
+  to.set(from.subarray(first), 0);
+  to.set(from.subarray(0, first), from.length - first);
+  return to;
+}

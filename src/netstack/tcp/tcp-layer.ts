@@ -1,0 +1,225 @@
+/**
+ * All connections of a stack: which one a segment belongs to, what a SYN makes, what answers a segment that
+ * belongs to none (RFC 9293 §3.10.7.1–2), and ICMP errors (RFC 5927).
+ */
+import type { Address, Milliseconds } from "../../base/index.js";
+import {
+  finishSum,
+  IPV6_MIN_MTU,
+  PROTOCOL_TCP,
+  sumBytes,
+  sumPseudoHeader,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_HEADER_BYTES,
+  TCP_RST,
+  TCP_SYN,
+} from "../../wire/index.js";
+import type { Attachment } from "../attachment.js";
+import type { StackContext } from "../context.js";
+import { choosePort, FlowKey, FlowTable } from "../flow-key.js";
+import type { Unreachable } from "../link.js";
+import type { Packet } from "../packet.js";
+import { TcpConnection } from "./connection.js";
+import { PENDING_SYN_MS } from "./constants.js";
+import { HalfOpenList } from "./half-open.js";
+import { negotiate } from "./handshake.js";
+import { onSegment } from "./input.js";
+import { SequenceSecret } from "./isn.js";
+import { Segment } from "./segment.js";
+import { seqAdd, seqDistance, seqLt } from "./seq.js";
+import { isSynchronized } from "./states.js";
+
+/** RFC 791: every IPv4 host takes 576 bytes, so a smaller path is a lie or not worth having. */
+const MIN_PATH_MTU_V4 = 576;
+
+export class TcpLayer {
+  readonly context: StackContext;
+  private readonly table: FlowTable<TcpConnection>;
+  private readonly secret: SequenceSecret;
+  private readonly halfOpen: HalfOpenList = new HalfOpenList();
+  private readonly segment: Segment = new Segment();
+
+  constructor(context: StackContext) {
+    this.context = context;
+    this.table = new FlowTable(context.random.uint32());
+    this.secret = new SequenceSecret(context.random);
+  }
+
+  get connections(): TcpConnection[] {
+    return this.table.entries();
+  }
+
+  process(packet: Packet, now: Milliseconds): void {
+    const { counters, arena } = this.context;
+    const { segment } = this;
+    if (!segment.parse(packet, arena.view)) {
+      counters.tcpBad++;
+      return;
+    }
+    if (!packet.checksumTrusted && !this.checksumOk(packet)) {
+      counters.tcpBadChecksum++;
+      return;
+    }
+    const c = this.table.find(packet.key);
+    if (c !== null && !this.mayReplace(c, segment)) {
+      onSegment(c, segment, now);
+      return;
+    }
+    c?.finish("closed");
+    if ((segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN) this.listen(packet, now);
+    else this.answerStray(packet, segment);
+  }
+
+  /** Starts a connection; its SYN leaves at the next dispatch. Null when no port or no room is left. */
+  connect(
+    attachment: Attachment,
+    local: Address,
+    remote: Address,
+    remotePort: number,
+    now: Milliseconds,
+  ): TcpConnection | null {
+    const key = new FlowKey();
+    key.linkId = attachment.id;
+    key.setLocal(local);
+    key.setRemote(remote);
+    key.setPorts(0, remotePort);
+    if (this.table.size >= this.context.options.maxTcpConnections) return null;
+    if (!choosePort(key, this.table, this.context.random.uint32())) return null;
+    const c = this.create(attachment, key, "SYN-SENT", now);
+    c.synOwed = true;
+    c.wantTurn();
+    return c;
+  }
+
+  closeLink(attachment: Attachment): void {
+    for (const c of this.table.entries()) if (c.attachment === attachment) c.drop();
+  }
+
+  // ---- called by connections ----
+
+  forget(c: TcpConnection): void {
+    this.table.remove(c);
+    this.halfOpen.remove(c);
+  }
+
+  onEstablished(c: TcpConnection): void {
+    this.halfOpen.remove(c);
+  }
+
+  /** Answers a pending SYN with an ICMP error that quotes it. */
+  sendUnreachable(c: TcpConnection, why: Unreachable, now: Milliseconds): void {
+    const { attachment, key, rcv } = c;
+    const ports = (key.remotePort << 16) | key.localPort;
+    this.context.icmp.sendUnreachable(
+      attachment,
+      key,
+      why,
+      PROTOCOL_TCP,
+      TCP_HEADER_BYTES,
+      ports,
+      rcv.irs,
+      now,
+    );
+  }
+
+  // ---- ICMP ----
+
+  /**
+   * An error about something that we sent. It ends an attempt to connect; a synchronized connection only
+   * remembers it (RFC 5461 §4.1), because anybody on the path can forge it.
+   */
+  onUnreachable(key: FlowKey, sequence: number, why: Unreachable): void {
+    const c = this.quoted(key, sequence);
+    if (c === null) return;
+    const reason = why === "port" ? "refused" : why === "prohibited" ? why : "unreachable";
+    if (isSynchronized(c.state)) c.softError = reason;
+    else c.finish(reason);
+  }
+
+  /** RFC 1191, RFC 8201: segments become smaller, and what was too big is sent again at once. */
+  onPacketTooBig(key: FlowKey, sequence: number, mtu: number): void {
+    const c = this.quoted(key, sequence);
+    if (c === null || !isSynchronized(c.state)) return;
+    const pathMtu = Math.max(mtu, key.family === 4 ? MIN_PATH_MTU_V4 : IPV6_MIN_MTU);
+    if (pathMtu >= Math.min(c.pathMtu, c.attachment.link.mtu)) return;
+    c.pathMtu = pathMtu;
+    c.checkMss();
+    c.snd.recovery.onPathMtuReduced();
+    c.wantTurn();
+  }
+
+  /** The connection that a quoted segment belongs to, if its sequence number is outstanding (RFC 5927 §4). */
+  private quoted(key: FlowKey, sequence: number): TcpConnection | null {
+    const c = this.table.find(key);
+    if (c !== null) {
+      const from = seqDistance(sequence, c.snd.una);
+      if (from >= 0 && from < seqDistance(c.snd.nxt, c.snd.una)) return c;
+    }
+    this.context.counters.icmpStray++;
+    return null;
+  }
+
+  // ---- inside ----
+
+  private checksumOk(packet: Packet): boolean {
+    const pseudo = sumPseudoHeader(packet.key.addressSum(), PROTOCOL_TCP, packet.length);
+    return finishSum(pseudo + sumBytes(this.context.arena, packet.offset, packet.length)) === 0;
+  }
+
+  /** RFC 9293 §3.6.1, RFC 6191: a SYN that is newer than all of a TIME-WAIT connection starts anew. */
+  private mayReplace(c: TcpConnection, segment: Segment): boolean {
+    if (c.state !== "TIME-WAIT" || (segment.flags & (TCP_SYN | TCP_ACK | TCP_RST)) !== TCP_SYN) return false;
+    const { rcv } = c;
+    if (rcv.timestamps && segment.options.hasTimestamps) {
+      if (seqLt(rcv.tsRecent, segment.options.tsValue)) return true;
+      if (segment.options.tsValue !== rcv.tsRecent) return false;
+    }
+    return seqLt(rcv.nxt, segment.seq);
+  }
+
+  private listen(packet: Packet, now: Milliseconds): void {
+    const { options, counters, handler } = this.context;
+    if (this.table.size >= options.maxTcpConnections) {
+      counters.tcpConnectionLimit++;
+      return;
+    }
+    if (this.halfOpen.count >= options.maxHalfOpen) {
+      counters.tcpHalfOpenDropped++;
+      this.halfOpen.first?.drop();
+    }
+    const c = this.create(packet.attachment, packet.key.copy(), "LISTEN", now);
+    c.rcv.start(this.segment.seq);
+    negotiate(c, this.segment, now);
+    c.snd.setWindow(this.segment, 0);
+    c.armLife(now + PENDING_SYN_MS);
+    this.halfOpen.add(c);
+    handler.onTcpSyn(c);
+  }
+
+  private create(
+    attachment: Attachment,
+    key: FlowKey,
+    state: "LISTEN" | "SYN-SENT",
+    now: number,
+  ): TcpConnection {
+    const iss = this.secret.initialSequence(key, now);
+    const c = new TcpConnection(this, attachment, key, iss, this.secret.timestampOffset(key), state, now);
+    this.table.insert(c);
+    return c;
+  }
+
+  /** RFC 9293 §3.10.7.1: everything but a reset is answered with one. */
+  private answerStray(packet: Packet, segment: Segment): void {
+    const { counters, output } = this.context;
+    counters.tcpNoConnection++;
+    if (segment.has(TCP_RST)) return;
+    counters.tcpResetsOut++;
+    if (segment.has(TCP_ACK)) {
+      output.sendBareTcp(packet.attachment, packet.key, segment.ack, 0, TCP_RST);
+    } else {
+      const ack = seqAdd(segment.seq, segment.sequenceLength);
+      output.sendBareTcp(packet.attachment, packet.key, 0, ack, TCP_RST | TCP_ACK);
+    }
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * Decides what a connection sends when its turn comes: first what was lost, then new bytes, then FIN, then an
+ * ACK if none of these carried it. One turn sends at most DISPATCH_QUANTUM_BYTES.
+ *
+ * There is no Nagle algorithm: a splice passes on what somebody else has already chosen to send, and to hold
+ * it back would add a round trip of the far side. Silly windows are avoided all the same (RFC 9293
+ * §3.8.6.2.1): a segment shorter than possible leaves only when it takes all there is.
+ */
+import type { Milliseconds } from "../../base/index.js";
+import { TCP_ACK, TCP_FIN, TCP_PSH } from "../../wire/index.js";
+import type { TcpConnection } from "./connection.js";
+import { DISPATCH_QUANTUM_BYTES, MAX_SENT_SEGMENTS } from "./constants.js";
+import { sendAck, sendData, sendSyn } from "./output.js";
+import { seqAdd, seqDistance } from "./seq.js";
+import { isSynchronized, maySend } from "./states.js";
+import { armAfterSending } from "./timers.js";
+
+/** What a turn ended with. */
+export const DONE = 0;
+/** More could be sent in another turn. */
+export const MORE = 1;
+/** The link takes nothing now. */
+export const BLOCKED = 2;
+export type TurnResult = typeof DONE | typeof MORE | typeof BLOCKED;
+
+/** An IP packet's length field. */
+const MAX_PACKET_BYTES = 65_535;
+/** Duplicate ACKs in a row to a peer without SACK: enough for any fast recovery to go on. */
+const MAX_DUPLICATE_ACKS = 64;
+
+export function takeTurn(c: TcpConnection, now: Milliseconds): TurnResult {
+  if (!isSynchronized(c.state)) return sendHandshake(c, now);
+  c.checkMss();
+  const result = sendStream(c, now);
+  if (result !== DONE) return result;
+  return sendOwedAcks(c, now) ? DONE : BLOCKED;
+}
+
+function sendHandshake(c: TcpConnection, now: Milliseconds): TurnResult {
+  if (!c.synOwed) return DONE;
+  if (!sendSyn(c, now)) return BLOCKED;
+  c.synOwed = false;
+  c.snd.nxt = seqAdd(c.snd.iss, 1);
+  c.snd.lastSentAt = now;
+  armAfterSending(c, now);
+  return DONE;
+}
+
+function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
+  const { snd } = c;
+  let budget = DISPATCH_QUANTUM_BYTES;
+  while (snd.queue.lostBytes > 0 && mayRetransmit(c)) {
+    if (budget <= 0) return MORE;
+    const index = snd.recovery.nextLost();
+    const sent = retransmit(c, index, now);
+    if (sent === 0) return BLOCKED;
+    budget -= sent;
+  }
+  // New data waits until the holes that the window allows are filled (RFC 6675 §4, NextSeg).
+  if (snd.queue.lostBytes > 0 || !maySend(c.state)) return DONE;
+  restartAfterIdle(c, now);
+  for (;;) {
+    const length = nextLength(c);
+    const fin = finFollows(c, length);
+    if (length === 0 && !fin) return DONE;
+    if (budget <= 0) return MORE;
+    if (!sendNew(c, length, fin, now)) return BLOCKED;
+    budget -= length;
+    if (fin) return DONE;
+  }
+}
+
+/** RFC 9293 §3.8.6.2.1 and the congestion window: payload of the next (super-)segment, 0 for none now. */
+function nextLength(c: TcpConnection): number {
+  const { snd } = c;
+  const { mss } = snd;
+  snd.cwndLimited = false;
+  const unsent = snd.unsent;
+  if (unsent <= 0 || snd.queue.count >= MAX_SENT_SEGMENTS) return 0;
+  const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
+  const congestion = snd.congestion.cwnd - snd.inFlight;
+  let length = Math.min(unsent, largestSend(c));
+  if (length > congestion) {
+    snd.cwndLimited = true;
+    // Whole segments only, or the window would be cut into crumbs.
+    length = congestion - (congestion % mss);
+  }
+  if (length > window) length = window;
+  if (length <= 0) return 0;
+  if (length > mss && length < unsent) length -= length % mss;
+  if (length >= mss || length === unsent) return length;
+  return 2 * length >= snd.maxWnd ? length : 0;
+}
+
+/** Payload of the largest packet that the link takes at once. */
+function largestSend(c: TcpConnection): number {
+  const { mss } = c.snd;
+  const { maxGsoBytes } = c.attachment.link;
+  const room = Math.min(maxGsoBytes, MAX_PACKET_BYTES) - c.headerBytes;
+  return room > mss ? room - (room % mss) : mss;
+}
+
+/** Whether FIN rides on the next `length` bytes: they are the last, and no more will come. */
+function finFollows(c: TcpConnection, length: number): boolean {
+  const { snd } = c;
+  return snd.ring?.finished === true && !snd.finSent && snd.unsent === length;
+}
+
+/** Bytes [SND.NXT, SND.NXT + length), and FIN if it follows them. */
+export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Milliseconds): boolean {
+  const { snd } = c;
+  const last = length === snd.unsent;
+  const flags = TCP_ACK | (last && length > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
+  if (!sendData(c, snd.nxt, length, flags, length > snd.mss ? snd.mss : 0, now)) return false;
+  let at = snd.nxt;
+  for (let left = length; left > snd.mss; left -= snd.mss) {
+    const end = seqAdd(at, snd.mss);
+    snd.queue.push(at, end, now);
+    at = end;
+  }
+  const end = seqAdd(snd.nxt, fin ? length + 1 : length);
+  snd.queue.push(at, end, now);
+  snd.recovery.onSent(length);
+  if (fin) {
+    snd.finSent = true;
+    snd.finSeq = seqAdd(snd.nxt, length);
+  }
+  snd.nxt = end;
+  snd.lastSentAt = now;
+  armAfterSending(c, now);
+  if (fin) c.setState(c.state === "CLOSE-WAIT" ? "LAST-ACK" : "FIN-WAIT-1");
+  return true;
+}
+
+/** At least one segment may always be in flight, or recovery would stall. */
+function mayRetransmit(c: TcpConnection): boolean {
+  const { snd } = c;
+  const { inFlight } = snd;
+  return inFlight === 0 || inFlight + snd.mss <= snd.congestion.cwnd;
+}
+
+/** Sends entry `index` again. Returns its length in sequence space, or 0 when the link is blocked. */
+export function retransmit(c: TcpConnection, index: number, now: Milliseconds): number {
+  const { snd } = c;
+  const { queue } = snd;
+  const start = queue.startOf(index);
+  const carriesFin = snd.finSent && queue.endOf(index) === seqAdd(snd.finSeq, 1);
+  let payload = queue.lengthOf(index) - (carriesFin ? 1 : 0);
+  let fin = carriesFin;
+  if (payload > snd.mss) {
+    // Segments have become smaller since this one was sent (path MTU).
+    queue.split(index, seqAdd(start, snd.mss));
+    payload = snd.mss;
+    fin = false;
+  }
+  const flags = TCP_ACK | (payload > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
+  if (!sendData(c, start, payload, flags, 0, now)) return 0;
+  c.context.counters.tcpRetransmits++;
+  queue.markRetransmitted(index, now);
+  snd.recovery.onSent(payload);
+  snd.lastSentAt = now;
+  armAfterSending(c, now);
+  return queue.lengthOf(index);
+}
+
+/** RFC 5681 §4.1: a window that has not been used for a time-out says nothing about the path any more. */
+function restartAfterIdle(c: TcpConnection, now: Milliseconds): void {
+  const { snd } = c;
+  if (snd.queue.count === 0 && snd.lastSentAt >= 0 && now - snd.lastSentAt > snd.rtt.rto && snd.unsent > 0) {
+    snd.congestion.onIdle();
+  }
+}
+
+/** One ACK for the whole batch; several when they are needed to tell everything that arrived out of order. */
+function sendOwedAcks(c: TcpConnection, now: Milliseconds): boolean {
+  const { rcv, snd } = c;
+  if (!rcv.ackNow && !rcv.windowUpdateDue) return true;
+  let repeats = snd.sackPermitted ? 0 : Math.min(rcv.duplicatesOwed, MAX_DUPLICATE_ACKS) - 1;
+  do {
+    if (!sendAck(c, snd.nxt, now)) return false;
+  } while (snd.sackPermitted ? rcv.assembler.fresh > 0 : repeats-- > 0);
+  return true;
+}
