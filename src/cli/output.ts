@@ -67,6 +67,10 @@ export function formatDuration(ms: number): string {
   return parts.join(" ");
 }
 
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** Prints the error, two lines at most (and as JSON on standard output if asked); returns the exit code. */
 export function reportError(error: unknown, json: boolean): number {
   const known =
@@ -81,7 +85,7 @@ export function reportError(error: unknown, json: boolean): number {
   if (json) printJson({ error: known.toJSON() });
   const line = plainText(known.message.replaceAll("\n", " "));
   process.stderr.write(`${paint("red", "czctl:", process.stderr)} ${line}\n`);
-  if (known.hint !== undefined) process.stderr.write(`  ${plainText(known.hint)}\n`);
+  if (known.hint !== undefined) process.stderr.write(`  ${capitalized(plainText(known.hint))}\n`);
   if (process.env.CZCTL_DEBUG === "1")
     process.stderr.write(`${(known.cause as Error)?.stack ?? known.stack}\n`);
   return EXIT_CODES[known.category];

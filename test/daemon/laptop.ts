@@ -148,7 +148,7 @@ export class Laptop {
 export async function eventually(
   what: string,
   test: () => boolean | Promise<boolean>,
-  timeoutMs = 3_000,
+  timeoutMs = 10_000,
 ): Promise<void> {
   for (const until = performance.now() + timeoutMs; ; await sleep(20)) {
     if (await test()) return;

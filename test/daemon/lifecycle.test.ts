@@ -169,7 +169,7 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
     await laptop.czctl(["up"]);
     const { supervisorPid } = await laptop.json<DaemonStatus>("status");
     process.kill(supervisorPid, "SIGKILL");
-    await eventually("nothing left", () => device() === undefined && laptop.hosts === HOSTS, 2_000);
+    await eventually("nothing left", () => device() === undefined && laptop.hosts === HOSTS);
     t.equal((await laptop.czctl(["status"])).code, 4);
     t.equal((await laptop.czctl(["up"])).code, 0, "up right after that");
   });
