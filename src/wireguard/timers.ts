@@ -89,6 +89,7 @@ export class PeerTimers implements Scheduled {
   /** Any authenticated message was sent. */
   anySent(now: Milliseconds): void {
     this.keepaliveAt = NEVER;
+    this.needsAnotherKeepalive = false;
     this.traversed(now);
   }
 
@@ -151,12 +152,11 @@ export class PeerTimers implements Scheduled {
   run(now: Milliseconds): void {
     if (now >= this.retransmitAt) this.retransmit(now);
     if (now >= this.keepaliveAt) {
+      const again = this.needsAnotherKeepalive;
       this.keepaliveAt = NEVER;
+      this.needsAnotherKeepalive = false;
       this.actions.sendKeepalive(now);
-      if (this.needsAnotherKeepalive) {
-        this.needsAnotherKeepalive = false;
-        this.keepaliveAt = now + KEEPALIVE_TIMEOUT_MS;
-      }
+      if (again) this.keepaliveAt = now + KEEPALIVE_TIMEOUT_MS;
     }
     if (now >= this.newHandshakeAt) {
       this.newHandshakeAt = NEVER;
