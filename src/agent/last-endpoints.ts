@@ -9,8 +9,8 @@ import { z } from "zod";
 import { type Logger, parseEndpoint } from "../base/index.js";
 import { replaceFile } from "./state.js";
 
-/** A roaming device or a reconnecting crowd costs one write in this time. */
-const SAVE_DELAY_MS = 500;
+/** Between two writes: a reconnecting crowd costs a few, and a single change is on disk at once. */
+const SAVE_PAUSE_MS = 500;
 
 const schema = z.record(
   z.string(),
@@ -21,7 +21,8 @@ export class LastEndpoints {
   readonly #path: string;
   readonly #log: Logger;
   #endpoints = new Map<string, string>();
-  #timer: NodeJS.Timeout | undefined;
+  #pause: NodeJS.Timeout | undefined;
+  #unsaved = false;
 
   constructor(dir: string, log: Logger) {
     this.#path = join(dir, "endpoints.json");
@@ -43,26 +44,30 @@ export class LastEndpoints {
 
   set(publicKey: string, endpoint: string): void {
     this.#endpoints.set(publicKey, endpoint);
-    this.#saveSoon();
+    this.#changed();
   }
 
   delete(publicKey: string): void {
-    if (this.#endpoints.delete(publicKey)) this.#saveSoon();
+    if (this.#endpoints.delete(publicKey)) this.#changed();
   }
 
   /** Writes what is still unwritten. */
   async close(): Promise<void> {
-    if (this.#timer === undefined) return;
-    clearTimeout(this.#timer);
-    await this.#save();
+    clearTimeout(this.#pause);
+    if (this.#unsaved) await this.#save();
   }
 
-  #saveSoon(): void {
-    this.#timer ??= setTimeout(() => void this.#save(), SAVE_DELAY_MS);
+  #changed(): void {
+    this.#unsaved = true;
+    if (this.#pause === undefined) void this.#save();
   }
 
   async #save(): Promise<void> {
-    this.#timer = undefined;
+    this.#unsaved = false;
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      if (this.#unsaved) void this.#save();
+    }, SAVE_PAUSE_MS).unref();
     await replaceFile(this.#path, Object.fromEntries(this.#endpoints)).catch((error: Error) =>
       this.#log.warn("cannot write endpoints.json", { error: error.message }),
     );

@@ -123,6 +123,10 @@ export async function runIperf(
   const reverse = direction === "down" ? ["--reverse"] : [];
   const args = ["--client", target, "--json", "--time", String(seconds), ...reverse, ...extra];
   const output = await host.run("iperf3", args, { timeoutMs: (seconds + 15) * 1000 });
-  const { end } = JSON.parse(output) as { end: { sum_received: { bits_per_second: number; bytes: number } } };
+  const { end, error } = JSON.parse(output) as {
+    end: { sum_received?: { bits_per_second: number; bytes: number } };
+    error?: string;
+  };
+  if (end.sum_received === undefined) throw new Error(`iperf3: ${error ?? output}`);
   return { gigabitsPerSecond: end.sum_received.bits_per_second / 1e9, bytes: end.sum_received.bytes };
 }

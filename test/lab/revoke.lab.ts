@@ -26,7 +26,8 @@ await lab(import.meta.url, async ({ laptop, internet, cluster, sandbox, check })
   const server = cluster.spawn(process.execPath, [SERVICE, "http", ADDRESS, "80", "frontend"]);
   await server.waitForLine(/ready/);
   const { agent, czctl } = await makeTeamspace({ sandbox, laptop, cluster }, CATALOG);
-  const limited = ["-sS", "--limit-rate", "200k", "-o", "/dev/null"];
+  // Fast enough to read out within the second what the kernel holds when the reset comes.
+  const limited = ["-sS", "--limit-rate", "100M", "-o", "/dev/null"];
 
   const download = laptop.spawn("curl", [...limited, ENDLESS]);
   const idle = laptop.spawn(process.execPath, [CLIENT, "hold", "frontend.shop", "80"]);
@@ -46,6 +47,7 @@ await lab(import.meta.url, async ({ laptop, internet, cluster, sandbox, check })
     ? internet.spawn("curl", [...limited, ENDLESS.replace("frontend.shop", ADDRESS)])
     : undefined;
 
+  const virtual = (await laptop.run("getent", ["ahostsv4", "frontend.shop"])).split(" ")[0] as string;
   let revokedAt = 0;
   await check("agent revoke laptop", async () => {
     await agent.run(["revoke", "laptop"]);
@@ -62,9 +64,9 @@ await lab(import.meta.url, async ({ laptop, internet, cluster, sandbox, check })
     return `${Math.round(performance.now() - revokedAt)} ms after the command returned`;
   });
   await check("new connections of the revoked device are refused at once", async () => {
-    const text = await laptop.run(process.execPath, [CLIENT, "connect", "frontend.shop", "80"]);
+    const text = await laptop.run(process.execPath, [CLIENT, "connect", virtual, "80"]);
     const { outcome, connectMs } = JSON.parse(text) as { outcome: string; connectMs: number };
-    assert(/^(ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH)$/.test(outcome), `outcome: ${outcome}`);
+    assertEqual(outcome, "ECONNREFUSED", "outcome");
     assert(connectMs < LIMIT_MS, `only after ${Math.round(connectMs)} ms`);
     return outcome;
   });
