@@ -13,20 +13,19 @@ export interface AeadBackend {
 }
 
 /**
- * Throws RangeError unless [offset − head, offset + length + tag) lies within the arena.
+ * Throws RangeError unless [offset − head, offset + length + tail) lies within the arena.
  * @param head bytes before `offset` that will be touched as well
+ * @param tail bytes after `offset` + `length` that will be: the tag at least
  */
-export function checkRange(arena: Arena, offset: number, length: number, head: number): void {
+export function checkRange(arena: Arena, offset: number, length: number, head: number, tail: number): void {
   if (
     (offset | 0) !== offset ||
     (length | 0) !== length ||
     offset < head ||
     length < 0 ||
-    offset + length + TAG_BYTES > arena.size
+    offset + length + tail > arena.size
   ) {
-    throw new RangeError(
-      `${length} bytes and a tag at ${offset} are outside the arena of ${arena.size} bytes`,
-    );
+    throw new RangeError(`${length} bytes at ${offset} do not fit the arena of ${arena.size} bytes`);
   }
 }
 

@@ -21,7 +21,7 @@ export interface CryptoOptions {
 
 /**
  * Packet AEAD by OpenSSL of this process, called directly. Throws when neither way in works here. The
- * packets that it is given must not begin in the first 64 bytes of the arena: reserve something before them.
+ * packets that it is given must keep off the first 64 and the last 16 bytes of the arena.
  */
 export function createFastCrypto(arena: Arena): CryptoSuite {
   return createFastest(arena).suite;

@@ -128,7 +128,7 @@ class EvpAeadKey implements AeadKey {
     const { context, shared } = this;
     const { arena, symbols, scratchAddress } = shared;
     if (context === 0) destroyed();
-    checkRange(arena, offset, length, 0);
+    checkRange(arena, offset, length, 0, TAG_BYTES);
     writeNonce(arena.u32, shared.nonceWord, counter);
     const data = shared.base + offset;
     const done =
@@ -146,7 +146,7 @@ class EvpAeadKey implements AeadKey {
     const { context, shared } = this;
     const { arena, symbols, scratchAddress } = shared;
     if (context === 0) destroyed();
-    checkRange(arena, offset, length, 0);
+    checkRange(arena, offset, length, 0, TAG_BYTES);
     const { view, u32 } = arena;
     writeNonce(u32, shared.nonceWord, counter);
     const tag = offset + length;

@@ -34,7 +34,7 @@ class NodeAeadKey implements AeadKey {
 
   seal(offset: number, length: number, counter: number): void {
     if (!this.alive) destroyed();
-    checkRange(this.arena, offset, length, 0);
+    checkRange(this.arena, offset, length, 0, TAG_BYTES);
     writeNonce(this.nonceWords, 0, counter);
     const { u8 } = this.arena;
     const cipher = createCipheriv(AEAD, this.key, this.nonce, OPTIONS);
@@ -45,7 +45,7 @@ class NodeAeadKey implements AeadKey {
 
   open(offset: number, length: number, counter: number): boolean {
     if (!this.alive) destroyed();
-    checkRange(this.arena, offset, length, 0);
+    checkRange(this.arena, offset, length, 0, TAG_BYTES);
     writeNonce(this.nonceWords, 0, counter);
     const { u8 } = this.arena;
     const decipher = createDecipheriv(AEAD, this.key, this.nonce, OPTIONS);

@@ -10,18 +10,24 @@
  * One ChaCha20 call does for both the one-time Poly1305 key (block 0) and the data (blocks 1…): it runs over
  * 64 bytes more than the data. A call of its own for block 0 would cost 150 ns.
  *
- *        offset − 64        offset                      + length     + 16
- *   seal  │ saved, restored │ plaintext → ciphertext     │ lengths → tag │
- *   open  │ only read       │ ciphertext → plaintext     │ tag           │
+ *        offset − 64         offset                      + length     + 16            + 32
+ *   seal  │ saved, put back │ plaintext → ciphertext     │ tag          │ saved, put back │
+ *   open  │ only read       │ ciphertext → plaintext     │ tag          │ saved, put back │
+ *
+ * So the first 64 and the last 16 bytes of the arena are no place for packets (RangeError).
  */
 import koffi from "koffi";
 import type { AeadKey, Arena } from "../base/index.js";
-import { type AeadBackend, checkKey, checkRange, destroyed, writeNonce } from "./aead.js";
+import { type AeadBackend, checkKey, checkRange, destroyed, TAG_BYTES, writeNonce } from "./aead.js";
 
 const address = "intptr_t";
 const BLOCK_BYTES = 64;
 const BLOCK_WORDS = 16;
 const KEY_WORDS = 8;
+const TAG_WORDS = 4;
+const LENGTHS_BYTES = 16;
+/** Behind a packet: the tag, and up to 15 bytes more that are put back. */
+const TAIL_BYTES = 32;
 /** Largest UDP datagram: no packet is longer. */
 const MAX_PACKET_BYTES = 65_536;
 
@@ -66,7 +72,7 @@ class PrimitivesShared {
   readonly scratch: number;
   /** Where `open` decrypts to before the tag is known to be right: block 0, then the data. */
   readonly opened: number;
-  /** The 64 bytes before a packet while `seal` overwrites them. */
+  /** What lies before or behind a packet, while it is overwritten. */
   readonly saved: Uint32Array = new Uint32Array(BLOCK_WORDS);
 
   constructor(arena: Arena, symbols: PrimitiveSymbols) {
@@ -87,33 +93,30 @@ class PrimitivesShared {
     writeNonce(u32, counterWord + 1, counter);
   }
 
-  /** RFC 8439 §2.8: MAC of the ciphertext and the two lengths, left in the 16 bytes after the ciphertext. */
+  /**
+   * RFC 8439 §2.8: MAC of the ciphertext, zeros to a multiple of 16, and the two lengths; left in the 16 bytes
+   * after the ciphertext. Zeros and lengths are put there for the time being, so that one call covers all;
+   * where they reach past the tag, into the next datagram of a batch, that is put back.
+   */
   authenticate(offset: number, length: number): void {
-    const { symbols, base } = this;
-    const { u8, view } = this.arena;
+    const { symbols, base, saved } = this;
+    const { view } = this.arena;
     const tag = offset + length;
+    const pad = -length & 15;
+    if (pad !== 0) {
+      for (let i = 0; i < TAG_WORDS; i++) saved[i] = view.getUint32(tag + TAG_BYTES + 4 * i, true);
+      for (let i = 0; i < TAG_WORDS; i++) view.setUint32(tag + 4 * i, 0, true);
+    }
+    view.setUint32(tag + pad, 0, true);
+    view.setUint32(tag + pad + 4, 0, true);
+    view.setUint32(tag + pad + 8, length, true);
+    view.setUint32(tag + pad + 12, 0, true);
     const context = base + this.scratch + POLY_CONTEXT_AT;
     symbols.polyInit(context, base + this.scratch + POLY_KEY_AT);
-    if ((length & 15) === 0) {
-      // The lengths go where the tag will be, so that one call covers all.
-      this.writeLengths(tag, length);
-      symbols.polyUpdate(context, base + offset, length + 16);
-    } else {
-      symbols.polyUpdate(context, base + offset, length);
-      u8.fill(0, tag, tag + 16);
-      symbols.polyUpdate(context, base + tag, 16 - (length & 15));
-      view.setUint32(tag + 8, length, true);
-      symbols.polyUpdate(context, base + tag, 16);
-    }
+    symbols.polyUpdate(context, base + offset, length + pad + LENGTHS_BYTES);
     symbols.polyFinal(context, base + tag);
-  }
-
-  private writeLengths(at: number, length: number): void {
-    const { view } = this.arena;
-    view.setUint32(at, 0, true);
-    view.setUint32(at + 4, 0, true);
-    view.setUint32(at + 8, length, true);
-    view.setUint32(at + 12, 0, true);
+    if (pad === 0) return;
+    for (let i = 0; i < TAG_WORDS; i++) view.setUint32(tag + TAG_BYTES + 4 * i, saved[i] as number, true);
   }
 
   /** Removes what is left of keys from the scratch. */
@@ -139,7 +142,7 @@ class PrimitivesAeadKey implements AeadKey {
     const { symbols, base, saved } = shared;
     const { view, u32 } = shared.arena;
     if (!this.alive) destroyed();
-    checkRange(shared.arena, offset, length, BLOCK_BYTES);
+    checkRange(shared.arena, offset, length, BLOCK_BYTES, TAIL_BYTES);
     shared.load(this.key, counter);
     const block = offset - BLOCK_BYTES;
     for (let i = 0; i < BLOCK_WORDS; i++) saved[i] = view.getUint32(block + 4 * i, true);
@@ -164,7 +167,7 @@ class PrimitivesAeadKey implements AeadKey {
     const { symbols, base, opened } = shared;
     const { view, u32, u8 } = shared.arena;
     if (!this.alive) destroyed();
-    checkRange(shared.arena, offset, length, BLOCK_BYTES);
+    checkRange(shared.arena, offset, length, BLOCK_BYTES, TAIL_BYTES);
     if (length > MAX_PACKET_BYTES)
       throw new RangeError(`length must be at most ${MAX_PACKET_BYTES}, got ${length}`);
     shared.load(this.key, counter);

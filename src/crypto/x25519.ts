@@ -8,7 +8,6 @@
 import { createPrivateKey, createPublicKey, diffieHellman, type KeyObject } from "node:crypto";
 
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
-const SPKI_PREFIX = Buffer.from("302a300506032b656e032100", "hex");
 const KEY_BYTES = 32;
 const SLOW_PKCS8 = (process.versions.openssl ?? "").startsWith("3.0.");
 const PLACEHOLDER = "A".repeat(43);
@@ -29,8 +28,8 @@ export function x25519(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Arra
 }
 
 export function x25519PublicKey(privateKey: Uint8Array): Uint8Array {
-  const spki = createPublicKey(importPrivate(privateKey)).export({ format: "der", type: "spki" });
-  return Uint8Array.from(spki.subarray(SPKI_PREFIX.length));
+  const { x } = createPublicKey(importPrivate(privateKey)).export({ format: "jwk" });
+  return Uint8Array.from(Buffer.from(x as string, "base64url"));
 }
 
 function importPrivate(raw: Uint8Array): KeyObject {
