@@ -35,7 +35,8 @@ export async function startDetached(
   process.once("SIGINT", stop).once("SIGTERM", stop);
   try {
     const last = await lastEvent(child);
-    if (last?.type === "up") return last.summary;
+    // What the user waited for, the start of this process included.
+    if (last?.type === "up") return { ...last.summary, tookMs: Math.round(performance.now()) };
     await gone(child);
     if (last?.type === "failed") throw new CzctlError(last.error.message, last.error);
     throw new CzctlError(child.killed ? "interrupted" : "the daemon died while it started", {

@@ -1,7 +1,7 @@
 /**
  * The daemon's side of `api/daemon.ts`: HTTP on a Unix socket. It knows the transport, not the operations.
- * Who may talk to it is decided by the socket: mode 0660, owner root, group `czctl` if that group exists, else
- * the group of the user who ran sudo, else root.
+ * Who may talk to it is decided by the socket, mode 0660: its owner is the user who ran sudo (else root), its
+ * group `czctl` if there is such a group (else root's).
  */
 import { chmodSync, chownSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -45,20 +45,24 @@ export async function serveApi(socketPath: string, handlers: Handlers, log: Logg
     server.listen(socketPath, resolve);
     process.umask(umask);
   });
-  const group = socketGroup(process.env, readGroups());
+  const { uid, gid } = socketOwner(process.env, readGroups());
   try {
-    chownSync(socketPath, process.getuid?.() ?? 0, group);
+    chownSync(socketPath, uid, gid);
   } catch (error) {
-    log.warn("cannot give the API socket to its group; only root may use it", { group, error });
+    log.warn("cannot give the API socket to its users; only root may use it", { uid, gid, error });
   }
   chmodSync(socketPath, 0o660);
   return server;
 }
 
-/** The group whose members may steer the daemon. */
-export function socketGroup(env: NodeJS.ProcessEnv, groups: string): number {
-  const named = /^czctl:[^:]*:(\d+):/m.exec(groups)?.[1] ?? env.SUDO_GID ?? "";
-  return /^\d+$/.test(named) ? Number(named) : (process.getgid?.() ?? 0);
+/**
+ * Who may steer the daemon besides root. Not the group of the user who ran sudo: on some systems all users
+ * share one.
+ * @param groups content of /etc/group
+ */
+export function socketOwner(env: NodeJS.ProcessEnv, groups: string): { uid: number; gid: number } {
+  const gid = /^czctl:[^:]*:(\d+):/m.exec(groups)?.[1];
+  return { uid: /^\d+$/.test(env.SUDO_UID ?? "") ? Number(env.SUDO_UID) : 0, gid: Number(gid ?? 0) };
 }
 
 function readGroups(): string {

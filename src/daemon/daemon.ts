@@ -17,33 +17,30 @@ import {
   type DaemonStatus,
   type Problem,
   packageVersion,
-  type ServiceRow,
   type Settings,
   type UpSummary,
 } from "../api/index.js";
 import { CzctlError, type Logger, Prefix } from "../base/index.js";
 import {
-  hostEntries,
   type PlacedService,
   parseRules,
   placeServices,
-  serviceKey,
   VirtualAddresses,
   virtualRoutes,
 } from "../catalog/index.js";
-import { DnsResponder, type ResponderPorts, renderSection, Zone } from "../dns/index.js";
+import type { ResponderPorts } from "../dns/index.js";
 import { type Handlers, serveApi } from "./api-server.js";
 import { type Device, openDevice } from "./device.js";
-import { writeHosts } from "./hosts.js";
+import { Names } from "./names.js";
 import { type StateOperation, stateOperations } from "./operations.js";
+import { serviceRows } from "./service-rows.js";
 import { Session } from "./session.js";
 import { loadState, type State, saveState, selectedSpace } from "./state.js";
 
 /** Between two runs of `reconcile`: a burst of catalog changes costs a few runs, and none waits noticeably. */
-const RECONCILE_PAUSE_MS = 50;
+const RECONCILE_PAUSE_MS = 100;
 /** `nobody`: where the data plane's privileges end. */
 const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
-const RESPONDER_ADDRESS = "127.0.0.1";
 
 export interface DaemonOptions {
   settings: Settings;
@@ -65,7 +62,7 @@ export class Daemon {
   #startedAt: number = performance.now();
   #device!: Device;
   #virtual!: VirtualAddresses;
-  #responder: DnsResponder = new DnsResponder();
+  #names!: Names;
   #responderPorts!: ResponderPorts;
   #session!: Session;
   /** The session's credential: another one needs another session. */
@@ -73,8 +70,8 @@ export class Daemon {
   #placed: readonly PlacedService[] = [];
   #warnings = new Map<string, string>();
   #savedState = "";
-  #writtenHosts: string | null = null;
-  #zoneSerial = 0;
+  /** `reconcile` has run for this session. */
+  #reconciled = false;
   #reconcileTimer: NodeJS.Timeout | undefined;
   #lastReconcileAt = Number.NEGATIVE_INFINITY;
   #watchers = new Set<() => void>();
@@ -113,7 +110,8 @@ export class Daemon {
       log,
     });
     this.#state.serviceRange = this.#device.range.toString();
-    this.#responderPorts = await this.#responder.start({ address: RESPONDER_ADDRESS, port: 0 });
+    this.#names = new Names(settings, [this.#device.range, this.#device.ula]);
+    this.#responderPorts = await this.#names.start();
     this.#server = await serveApi(settings.socketPath, this.#handlers(), log);
     this.#openSession();
     const { name, range, ula, tso } = this.#device;
@@ -127,6 +125,7 @@ export class Daemon {
     this.#sessionKey = JSON.stringify([space.name, space.credential]);
     this.#virtual = new VirtualAddresses(range, ula, space.addresses);
     this.#placed = [];
+    this.#reconciled = false;
     const { v4, v6 } = this.#virtual.dns;
     const session = new Session({
       space,
@@ -154,16 +153,15 @@ export class Daemon {
   }
 
   async #stop(): Promise<void> {
-    const { settings, log } = this.#options;
+    const { log } = this.#options;
     clearTimeout(this.#reconcileTimer);
     await this.#switching;
     try {
-      if (this.#writtenHosts !== null) writeHosts(settings, null);
+      await this.#names?.withdraw();
     } catch (error) {
       log.error("cannot take our section out of the hosts file", { error });
     }
     await this.#session?.stop();
-    await this.#responder.close();
     this.#device?.close();
     this.#save();
     log.info("stopped");
@@ -180,7 +178,7 @@ export class Daemon {
     for (;;) {
       const { link, failure } = this.#session;
       if (failure !== null) throw problemError(failure);
-      if (link === "connected" && this.#writtenHosts !== null) return this.#summary();
+      if (link === "connected" && this.#reconciled) return this.#summary();
       const restMs = until - performance.now();
       if (restMs <= 0) throw problemError(await this.#session.explain());
       await this.#nextChange(restMs);
@@ -205,8 +203,9 @@ export class Daemon {
     this.#reconcileTimer = setTimeout(
       () => {
         this.#reconcileTimer = undefined;
-        this.#lastReconcileAt = performance.now();
         this.#reconcile();
+        // The first catalog is not kept waiting for the run without one.
+        if (this.#session.catalog.synced) this.#lastReconcileAt = performance.now();
         for (const wake of [...this.#watchers]) wake();
       },
       Math.max(0, waitMs),
@@ -218,7 +217,6 @@ export class Daemon {
     const session = this.#session;
     const { space, catalog } = session;
     const { credential, primaryNamespace } = space;
-    const { range, ula } = this.#device;
     // Addresses that the agent made up for services are in its own /64.
     const madeUp = Prefix.from(`${credential.agent.innerAddresses[1]}/64`);
     const { rules } = parseRules(space.rules);
@@ -229,35 +227,19 @@ export class Daemon {
       unplaced.length === 0 ? null : `the service range is full: ${unplaced.length} services have no address`,
     );
     session.setRoutes(virtualRoutes(placed));
-    const domain = session.teamspace?.zone ?? credential.zone;
-    this.#responder.setZone(
-      new Zone({
-        domain,
-        services: catalog.synced ? placed : null,
-        primaryNamespace,
-        ranges: [range, ula],
-        serial: ++this.#zoneSerial,
-      }),
-    );
-    this.#updateHosts(placed, domain, primaryNamespace);
-    space.addresses = this.#virtual.toJSON();
-    this.#save();
-  }
-
-  /** What a crashed run left is replaced too: the first run always writes. */
-  #updateHosts(placed: readonly PlacedService[], domain: string, primaryNamespace: string | null): void {
-    const entries = hostEntries(placed, domain, primaryNamespace);
-    const lines = entries.length === 0 ? null : renderSection(entries);
-    const text = lines === null ? "" : lines.join("\n");
-    if (text === this.#writtenHosts) return;
     try {
-      writeHosts(this.#options.settings, lines);
+      this.#names.publish({
+        services: catalog.synced ? placed : null,
+        domain: session.teamspace?.zone ?? credential.zone,
+        primaryNamespace,
+      });
       this.#warn("hosts", null);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#warn("hosts", `names are not in the hosts file: ${why}`);
+      this.#warn("hosts", `names are not in the hosts file: ${messageOf(error)}`);
     }
-    this.#writtenHosts = text;
+    this.#reconciled = true;
+    space.addresses = this.#virtual.toJSON();
+    this.#save();
   }
 
   #warn(about: string, text: string | null): void {
@@ -276,14 +258,14 @@ export class Daemon {
       this.#savedState = text;
       this.#warn("state", null);
     } catch (error) {
-      this.#warn("state", `cannot save the state: ${error instanceof Error ? error.message : error}`);
+      this.#warn("state", `cannot save the state: ${messageOf(error)}`);
     }
   }
 
   #handlers(): Handlers {
     return {
       status: () => this.#status(),
-      services: () => this.#services(),
+      services: () => serviceRows(this.#session.catalog.services, this.#placed),
       flows: () => this.#session.flows(),
       stop: async () => {
         await this.stop();
@@ -379,26 +361,10 @@ export class Daemon {
       tookMs: Math.round(performance.now() - this.#startedAt),
     };
   }
+}
 
-  #services(): ServiceRow[] {
-    const placed = new Map(this.#placed.map(each => [serviceKey(each.service), each]));
-    return this.#session.catalog.services.map(service => {
-      const { namespace, name, kind, ports, externalName } = service;
-      const own = placed.get(serviceKey(service));
-      const addresses =
-        own === undefined ? [] : [...own.addresses, ...own.endpoints.flatMap(each => each.addresses)];
-      return {
-        namespace,
-        name,
-        kind,
-        ports,
-        consumed: own !== undefined,
-        addresses: addresses.map(String),
-        ...(externalName === undefined ? {} : { externalName }),
-        endpoints: service.endpoints.filter(each => each.ready).length,
-      };
-    });
-  }
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function problemError({ code, message, hint }: Problem): CzctlError {

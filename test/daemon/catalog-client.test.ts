@@ -1,5 +1,7 @@
 /** The catalog stream as the laptop follows it (`api/agent.ts`): events, lost streams, hostile agents. */
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import type { CatalogEvent } from "../../src/api/index.js";
@@ -18,7 +20,10 @@ interface Followed {
 
 /** An agent that answers the n-th request by `answers[n]`, and a client that follows it. */
 async function follow(t: Test, answers: ((response: ServerResponse) => void)[]): Promise<Followed> {
-  const socketPath = join(t.testdir(), "s");
+  // Not below the test's own directory: a socket's path has 107 bytes at most.
+  const dir = mkdtempSync(join(tmpdir(), "czctl-test-"));
+  t.teardown(() => rmSync(dir, { recursive: true }));
+  const socketPath = join(dir, "s");
   let requests = 0;
   const server = createServer((_, response) => answers[requests++]?.(response));
   await new Promise<void>(resolve => server.listen(socketPath, resolve));

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import t from "tap";
 import { readSettings } from "../../src/api/index.js";
 import { Prefix } from "../../src/base/index.js";
+import { socketOwner } from "../../src/daemon/api-server.js";
 import { performOffline, StateLock } from "../../src/daemon/index.js";
 import { stateOperations } from "../../src/daemon/operations.js";
 import { loadState, saveState, selectedSpace } from "../../src/daemon/state.js";
@@ -98,6 +99,14 @@ t.test("a refused operation changes nothing", async t => {
   t.throws(() => stateOperations["space.select"](state, {} as never), { code: "BAD_REQUEST" });
   t.throws(() => stateOperations["consume.set"](state, { rules: 7 } as never), { code: "BAD_REQUEST" });
   t.strictSame(state, before);
+});
+
+t.test("who may steer the daemon: root, who ran sudo, and the group czctl", async t => {
+  const groups = "root:x:0:\nusers:x:100:alice\nczctl-old:x:990:\nczctl:x:991:bob\n";
+  t.strictSame(socketOwner({}, ""), { uid: 0, gid: 0 });
+  t.strictSame(socketOwner({ SUDO_UID: "1000", SUDO_GID: "100" }, "users:x:100:\n"), { uid: 1000, gid: 0 });
+  t.strictSame(socketOwner({ SUDO_UID: "1000" }, groups), { uid: 1000, gid: 991 });
+  t.strictSame(socketOwner({ SUDO_UID: "-1; rm" }, groups), { uid: 0, gid: 991 });
 });
 
 t.test("one writer: an operation waits for the lock", async t => {

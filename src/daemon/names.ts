@@ -1,0 +1,58 @@
+/** The names of consumed services on this machine: the hosts section and what the DNS responder answers. */
+import type { Settings } from "../api/index.js";
+import type { Prefix } from "../base/index.js";
+import { hostEntries, type PlacedService } from "../catalog/index.js";
+import { DnsResponder, type ResponderPorts, renderSection, Zone } from "../dns/index.js";
+import { writeHosts } from "./hosts.js";
+
+/** The data plane carries questions for the virtual address here. */
+const RESPONDER_ADDRESS = "127.0.0.1";
+
+export interface PublishedNames {
+  /** Null until the catalog has arrived. */
+  services: readonly PlacedService[] | null;
+  /** Cluster domain. */
+  domain: string;
+  primaryNamespace: string | null;
+}
+
+export class Names {
+  #settings: Settings;
+  #ranges: readonly Prefix[];
+  #responder: DnsResponder = new DnsResponder();
+  #serial = 0;
+  /** What the hosts section holds; null: not known (a crashed run, a failed write). */
+  #written: string | null = null;
+  #everTried = false;
+
+  /** @param ranges of virtual addresses: the reverse zones that are ours */
+  constructor(settings: Settings, ranges: readonly Prefix[]) {
+    this.#settings = settings;
+    this.#ranges = ranges;
+  }
+
+  /** Throws CzctlError. */
+  start(): Promise<ResponderPorts> {
+    return this.#responder.start({ address: RESPONDER_ADDRESS, port: 0 });
+  }
+
+  /** Throws CzctlError when the hosts file cannot be written; DNS answers all the same. The next change tries again. */
+  publish({ services, domain, primaryNamespace }: PublishedNames): void {
+    const serial = ++this.#serial;
+    this.#responder.setZone(new Zone({ domain, services, primaryNamespace, ranges: this.#ranges, serial }));
+    const entries = hostEntries(services ?? [], domain, primaryNamespace);
+    const lines = entries.length === 0 ? null : renderSection(entries);
+    const text = lines?.join("\n") ?? "";
+    if (text === this.#written) return;
+    this.#everTried = true;
+    this.#written = null;
+    writeHosts(this.#settings, lines);
+    this.#written = text;
+  }
+
+  /** Throws CzctlError when the section cannot be taken out. */
+  async withdraw(): Promise<void> {
+    await this.#responder.close();
+    if (this.#everTried) writeHosts(this.#settings, null);
+  }
+}
