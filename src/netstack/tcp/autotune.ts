@@ -22,7 +22,9 @@ export class ReceiveTuner {
     const measured = this.since >= 0;
     this.since = now;
     this.head = ring.head;
-    if (measured && 2 * consumed > ring.limit) ring.setLimit(Math.min(2 * ring.limit, maxBytes));
+    // A sender in slow start doubles in each of the two round trips until the new limit has an effect.
+    if (measured && 2 * consumed > ring.limit)
+      ring.setLimit(Math.min(Math.max(2 * ring.limit, 4 * consumed), maxBytes));
   }
 }
 
