@@ -5,8 +5,13 @@
 import { textLogger } from "../base/index.js";
 import { supervise } from "./supervisor.js";
 
+const PRELOAD_AFTER_MS = 2_000;
+
 const abort = new AbortController();
 for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, () => abort.abort());
+
+// Loaded before it is needed, so that a dead daemon is back sooner; and later than the start, which it would slow.
+setTimeout(() => void import("./cleanup.js"), PRELOAD_AFTER_MS).unref();
 
 process.exitCode = await supervise({
   env: process.env,
