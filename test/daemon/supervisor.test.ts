@@ -1,9 +1,10 @@
 /** When the supervisor starts a daemon again, when it gives up, and what it does in between. */
-import { openSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { textLogger } from "../../src/base/index.js";
 import { supervise } from "../../src/daemon/index.js";
+import { eventually } from "./laptop.js";
 
 interface Run {
   code: number;
@@ -70,13 +71,18 @@ t.test("after failures in a row it gives up and says so", async t => {
 
 t.test("told to stop, it tells the daemon", async t => {
   const abort = new AbortController();
-  setTimeout(() => abort.abort(), 300);
-  const result = await run(
+  const ready = join(t.testdirName, "ready");
+  const running = run(
     t,
-    `process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1000);`,
+    `import { writeFileSync } from "node:fs";
+     process.on("SIGTERM", () => process.exit(0));
+     setInterval(() => {}, 1000);
+     writeFileSync(${JSON.stringify(ready)}, "");`,
     abort,
   );
-  t.match(result, { code: 0, starts: 1, cleanUps: 0 });
+  await eventually("the daemon listens for signals", () => existsSync(ready));
+  abort.abort();
+  t.match(await running, { code: 0, starts: 1, cleanUps: 0 });
 });
 
 t.test("the children of a dead daemon die with it", async t => {
