@@ -48,10 +48,10 @@ export class Dial implements Source, TcpUser {
     this.connection.abort();
   }
 
-  onReady(events: number, _now: Milliseconds): void {
+  onReady(events: number, now: Milliseconds): void {
     if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
     const error = sockets.takeError(this.fd);
-    if (error === 0) this.connected();
+    if (error === 0) this.connected(events, now);
     else {
       this.drop();
       this.lastError = error;
@@ -83,12 +83,14 @@ export class Dial implements Source, TcpUser {
     this.giveUp();
   }
 
-  private connected(): void {
+  /** @param events what the edge said: the stream will not be told again that the peer has finished already */
+  private connected(events: number, now: Milliseconds): void {
     const { context, connection } = this;
     const fromDevice = newRing(context);
     const toDevice = newRing(context);
     this.stream = new KernelStream(context, this.fd, toDevice, fromDevice);
     context.loop.replace(this.fd, this.stream);
+    this.stream.onReady(events, now);
     this.stream.onClosed = () => this.settle();
     connection.attach(fromDevice, toDevice);
     connection.accept();

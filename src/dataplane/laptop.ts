@@ -3,7 +3,7 @@
  * the DNS responder, a consumed service, or nothing (refused at once).
  */
 import type { FlowStatus, Protocol, Route } from "../api/index.js";
-import { Address, type Endpoint, formatEndpoint } from "../base/index.js";
+import { Address, CzctlError, type Endpoint, formatEndpoint } from "../base/index.js";
 import type { Link, Stack, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import { Dial } from "./dial.js";
@@ -63,8 +63,9 @@ export class LaptopRole implements StackHandler {
   /** A connection inside the tunnel to the agent's side, or null when there is no way. */
   connect(target: Address, port: number): TcpConnection | null {
     const source = this.innerAddress(target);
-    if (this.agent === null || source === null) return null;
-    return this.tunnel.connect(this.agent, source, target, port, this.context.loop.now);
+    const { agent, tunnel } = this;
+    if (agent === null || source === null) return null;
+    return unlessTooMany(() => tunnel.connect(agent, source, target, port, this.context.loop.now));
   }
 
   flows(now: number): FlowStatus[] {
@@ -120,8 +121,11 @@ export class LaptopRole implements StackHandler {
     const route = this.routes.service("udp", near.local, near.localPort);
     if (route === undefined) return near.refuse("port");
     const source = this.innerAddress(route.target);
-    if (this.agent === null || this.tunnelDown || source === null) return near.refuse("host");
-    const far = this.tunnel.openUdp(this.agent, source, route.target, near.localPort, this.context.loop.now);
+    const { agent, tunnel } = this;
+    if (agent === null || this.tunnelDown || source === null) return near.refuse("host");
+    const far = unlessTooMany(() =>
+      tunnel.openUdp(agent, source, route.target, near.localPort, this.context.loop.now),
+    );
     if (far === null) return near.refuse("host");
     near.receiver = new UdpRelay(this.context, near, far, () => this.joins.delete(near));
     far.receiver = new UdpRelay(this.context, far, near, () => this.joins.delete(near));
@@ -148,6 +152,16 @@ export class LaptopRole implements StackHandler {
 
   private innerAddress(target: Address): Address | null {
     return this.config.innerAddresses.find(own => own.family === target.family) ?? null;
+  }
+}
+
+/** Null when the stack is full, which is the application's to hear and not the end of everybody's flows. */
+function unlessTooMany<T>(open: () => T): T | null {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof CzctlError) return null;
+    throw error;
   }
 }
 

@@ -92,8 +92,9 @@ export class Loop {
     while (!this.stopped) this.turn();
   }
 
-  private turn(): void {
-    const ready = this.poller.wait(this.timeoutMs());
+  /** One turn. @param limitMs longest time to block */
+  turn(limitMs: Milliseconds = NEVER): void {
+    const ready = this.poller.wait(Math.min(this.timeoutMs(), limitMs));
     const now = monotonicMs();
     this.now = now;
     for (let i = 0; i < ready; i++) {
@@ -108,14 +109,12 @@ export class Loop {
     for (let i = 0; i < machines.length; i++) (machines[i] as Machine).flush(now);
   }
 
-  /** −1 blocks until a descriptor is ready. */
   private timeoutMs(): number {
     let next = NEVER;
     for (let i = 0; i < this.machines.length; i++) {
       const at = (this.machines[i] as Machine).pollAt();
       if (at < next) next = at;
     }
-    if (next === NEVER) return -1;
     return Math.max(0, next - monotonicMs());
   }
 }
