@@ -2,6 +2,8 @@
  * One question in, one answer out: the Kubernetes DNS specification 1.1.0, and where that is silent, what
  * CoreDNS does.
  *
+ *   ZONE, and each reverse zone            SOA NS
+ *   ns.dns.ZONE                            A AAAA      (the responder itself)
  *   dns-version.ZONE                       TXT
  *   SVC.NS.svc.ZONE                        A AAAA SRV, or CNAME (ExternalName)
  *   ENDPOINT.SVC.NS.svc.ZONE               A AAAA      (headless)
@@ -26,7 +28,7 @@ export type Rcode = "NOERROR" | "NXDOMAIN" | "SERVFAIL" | "REFUSED";
 
 /** In the shape that dns-packet encodes. */
 export type DnsRecord = { name: string; ttl: number } & (
-  | { type: "A" | "AAAA" | "CNAME" | "PTR" | "TXT"; data: string }
+  | { type: "A" | "AAAA" | "CNAME" | "NS" | "PTR" | "TXT"; data: string }
   | { type: "SRV"; data: { priority: number; weight: number; port: number; target: string } }
   | { type: "SOA"; data: SoaData }
 );
@@ -61,8 +63,7 @@ export function answer(zone: Zone, name: string, type: string): ZoneAnswer {
     const labels = lower.slice(0, -zone.domain.length - 1).split(".");
     return answerInZone(zone, asked, lower === zone.domain ? [] : labels, type);
   }
-  const reverse = parseReverse(lower);
-  if (reverse !== null) return answerReverse(zone, asked, reverse, type);
+  if (lower.endsWith(".arpa")) return answerReverse(zone, asked, lower, type);
   const node = findShort(zone, lower.split("."));
   // A short name is a zone of its own: its SOA stands at the name itself.
   return node === null ? empty("REFUSED") : answerNode(zone, asked, node, type, soaRecord(zone, asked));
@@ -79,7 +80,8 @@ interface Node {
 /** @param labels what stands before the zone's domain, in lower case */
 function answerInZone(zone: Zone, asked: string, labels: readonly string[], type: string): ZoneAnswer {
   const soa = soaRecord(zone, zone.domain);
-  if (labels.length === 0) return type === "SOA" ? found([soa]) : nodata(soa);
+  if (labels.length === 0) return answerApex(zone, soa, type);
+  if (labels.join(".") === "ns.dns") return answerNameServer(zone, asked, type, soa);
   const branch = labels.at(-1) as string;
   const namespace = labels.at(-2);
   if (labels.length === 1 && branch === "dns-version") {
@@ -92,6 +94,23 @@ function answerInZone(zone: Zone, asked: string, labels: readonly string[], type
   const node =
     branch === "svc" ? findService(zone, labels.slice(0, -2), namespace) : findPod(zone, labels, namespace);
   return node === null ? nxdomain(soa) : answerNode(zone, asked, node, type, soa);
+}
+
+/** What every zone has at its top: RFC 1034 §4.2.1. */
+function answerApex(zone: Zone, soa: DnsRecord, type: string): ZoneAnswer {
+  if (type === "SOA") return found([soa]);
+  if (type !== "NS") return nodata(soa);
+  const data = nameServerName(zone);
+  const additional = [
+    ...addressRecords(data, zone.nameServers, "A"),
+    ...addressRecords(data, zone.nameServers, "AAAA"),
+  ];
+  return { ...found([{ name: soa.name, ttl: TTL_SECONDS, type: "NS", data }]), additional };
+}
+
+function answerNameServer(zone: Zone, asked: string, type: string, soa: DnsRecord): ZoneAnswer {
+  const answers = type === "A" || type === "AAAA" ? addressRecords(asked, zone.nameServers, type) : [];
+  return answers.length === 0 ? nodata(soa) : found(answers);
 }
 
 /** @param labels `SVC`, or with more before it */
@@ -173,6 +192,7 @@ function answerAlias(zone: Zone, asked: string, alias: string, type: string): Zo
   let name = asked;
   let target: string | null = alias;
   for (let i = 0; i < ALIAS_MAX && target !== null; i++) {
+    if (answers.some(earlier => sameName(earlier.name, name))) break;
     answers.push({ name, ttl: TTL_SECONDS, type: "CNAME", data: target });
     name = target;
     target = null;
@@ -187,11 +207,21 @@ function answerAlias(zone: Zone, asked: string, alias: string, type: string): Zo
   return found(answers);
 }
 
-function answerReverse(zone: Zone, asked: string, reverse: Prefix, type: string): ZoneAnswer {
-  const range = zone.ranges.find(own => own.bits <= reverse.bits && own.contains(reverse.address));
+function answerReverse(zone: Zone, asked: string, lower: string, type: string): ZoneAnswer {
+  const reverse = parseReverse(lower);
+  const range = zone.ranges.find(own =>
+    reverse === null
+      ? lower.endsWith(`.${reverseName(own)}`) && endsAtLabel(own)
+      : own.bits <= reverse.bits && own.contains(reverse.address),
+  );
   if (range === undefined) return empty("REFUSED");
   if (!zone.synced) return empty("SERVFAIL");
-  const soa = soaRecord(zone, reverseName(range));
+  if (type === "AXFR" || type === "IXFR") return empty("REFUSED");
+  const top = reverseName(range);
+  const soa = soaRecord(zone, top);
+  if (lower === top) return answerApex(zone, soa, type);
+  // Below a reverse zone, but no address's name.
+  if (reverse === null) return nxdomain(soa);
   if (reverse.bits < reverse.address.bits) return nodata(soa);
   const known = zone.findAddress(reverse.address);
   if (known === undefined) return nxdomain(soa);
@@ -199,6 +229,11 @@ function answerReverse(zone: Zone, asked: string, reverse: Prefix, type: string)
   const name = serviceName(zone, known.owner);
   const data = known.endpoint === null ? name : `${endpointLabel(known.endpoint)}.${name}`;
   return found([{ name: asked, ttl: TTL_SECONDS, type: "PTR", data }]);
+}
+
+/** Whether everything below the prefix's reverse zone belongs to the prefix. */
+function endsAtLabel(prefix: Prefix): boolean {
+  return prefix.bits % (prefix.address.family === 4 ? 8 : 4) === 0;
 }
 
 /** RFC 1035 §3.5, RFC 3596 §2.5: the prefix that a reverse name stands for, whole address or not. */
@@ -234,8 +269,18 @@ function reverseName(prefix: Prefix): string {
   return [...labels.reverse(), "ip6.arpa"].join(".");
 }
 
+/** What CoreDNS calls itself. */
+function nameServerName(zone: Zone): string {
+  return `ns.dns.${zone.domain}`;
+}
+
 function serviceName(zone: Zone, { service }: PlacedService): string {
   return `${service.name}.${service.namespace}.svc.${zone.domain}`;
+}
+
+/** RFC 4343 §3. */
+function sameName(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
 }
 
 function addressRecords(name: string, addresses: readonly Address[], type: "A" | "AAAA"): DnsRecord[] {
@@ -247,7 +292,7 @@ function addressRecords(name: string, addresses: readonly Address[], type: "A" |
 
 function soaRecord(zone: Zone, owner: string): DnsRecord {
   const data: SoaData = {
-    mname: `ns.dns.${zone.domain}`,
+    mname: nameServerName(zone),
     rname: `hostmaster.${zone.domain}`,
     serial: zone.serial,
     refresh: 7200,

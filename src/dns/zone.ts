@@ -4,7 +4,7 @@
  * reads it.
  */
 import type { Address, Prefix } from "../base/index.js";
-import { type PlacedEndpoint, type PlacedService, serviceKey } from "../catalog/index.js";
+import { DNS_INDEX, type PlacedEndpoint, type PlacedService, serviceKey } from "../catalog/index.js";
 
 export interface ZoneOptions {
   /** Cluster domain without a dot at the end: `cluster.local`. */
@@ -30,6 +30,8 @@ export class Zone {
   readonly synced: boolean;
   readonly primaryNamespace: string | null;
   readonly ranges: readonly Prefix[];
+  /** The responder's own virtual addresses. */
+  readonly nameServers: readonly Address[];
   readonly serial: number;
   readonly namespaces: ReadonlySet<string>;
   private readonly byKey = new Map<string, PlacedService>();
@@ -41,6 +43,7 @@ export class Zone {
     this.synced = options.services !== null;
     this.primaryNamespace = options.primaryNamespace;
     this.ranges = options.ranges;
+    this.nameServers = options.ranges.map(range => range.address.plus(DNS_INDEX));
     this.serial = options.serial;
     const services = options.services ?? [];
     this.namespaces = new Set(services.map(placed => placed.service.namespace));
