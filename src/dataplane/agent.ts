@@ -4,7 +4,7 @@
  * target table, so loopback, metadata services and other devices are out of reach by construction.
  */
 import type { FlowStatus, Protocol, Target } from "../api/index.js";
-import { type Address, type Endpoint, formatEndpoint, type Milliseconds } from "../base/index.js";
+import { type Address, formatEndpoint, type Milliseconds } from "../base/index.js";
 import type { Link, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import { Dial } from "./dial.js";
@@ -111,11 +111,12 @@ export class AgentRole implements StackHandler {
     const device = this.devices.get(link);
     if (device === undefined) return udp.refuse("port");
     const target = this.targets.lookup(device.grant, "udp", local, localPort);
-    const endpoint = target?.candidates()[0] as Endpoint | undefined;
-    if (target === undefined || endpoint === undefined) {
+    if (target === undefined) {
       this.denied(device, "udp", local, localPort);
       return udp.refuse("port");
     }
+    const endpoint = target.candidates()[0];
+    if (endpoint === undefined) return udp.refuse("port");
     const flow: Flow = {
       protocol: "udp",
       name: target.name,

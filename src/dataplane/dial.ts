@@ -14,7 +14,7 @@ import type { Source } from "./loop.js";
 export type DialTarget = Endpoint | { readonly path: string };
 
 export interface DialOptions {
-  /** Tried in order until one connects; at least one. */
+  /** Tried in order until one connects. */
   readonly targets: readonly DialTarget[];
   /** Whether the next target is tried after one refused; after other failures it always is. */
   readonly skipsRefusal: boolean;
@@ -98,7 +98,9 @@ export class Dial implements Source, TcpUser {
   }
 
   private giveUp(): void {
-    if (this.lastError === ECONNREFUSED) this.connection.refuse();
+    // A Service without endpoints refuses, as kube-proxy has it.
+    const refused = this.options.targets.length === 0 || this.lastError === ECONNREFUSED;
+    if (refused) this.connection.refuse();
     else this.connection.unreachable(this.lastError === ENETUNREACH ? "network" : "host");
     this.onTcpClosed("closed");
   }

@@ -85,12 +85,19 @@ t.test("megabytes arrive whole through small windows", async t => {
 
 t.test("connect tells the truth", async t => {
   const world = new World();
-  world.expose([{ port: 80, to: [await closedPort()] }]);
+  world.expose([
+    { port: 80, to: [await closedPort()] },
+    { port: 82, to: [] },
+  ]);
   const refused = world.connect(VIRTUAL, 80);
+  const noEndpoints = world.connect(VIRTUAL, 82);
   const noSuchPort = world.connect(VIRTUAL, 81);
   const noSuchAddress = world.connect(Address.from("198.18.0.99"), 80);
-  await world.until("answers", () => [refused, noSuchPort, noSuchAddress].every(app => app.closed !== null));
+  await world.until("answers", () =>
+    [refused, noEndpoints, noSuchPort, noSuchAddress].every(app => app.closed !== null),
+  );
   t.equal(refused.closed, "refused", "the Service refuses");
+  t.equal(noEndpoints.closed, "refused", "nobody behind the Service");
   t.equal(noSuchPort.closed, "refused", "not a port of the Service");
   t.equal(noSuchAddress.closed, "refused", "no Service at all");
   t.notOk(

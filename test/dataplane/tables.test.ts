@@ -1,0 +1,72 @@
+import t from "tap";
+import type { Target } from "../../src/api/index.js";
+import { Address, formatEndpoint } from "../../src/base/index.js";
+import { RouteTable } from "../../src/dataplane/route-table.js";
+import { TargetTable } from "../../src/dataplane/target-table.js";
+
+const WEB = Address.from("10.96.0.7");
+const endpoints = ["10.244.0.1", "10.244.0.2", "10.244.0.3"].map(address => ({ address, port: 8080 }));
+const target = (over: Partial<Target>): Target => ({
+  address: WEB.toString(),
+  protocol: "tcp",
+  port: 80,
+  name: "web.shop",
+  direct: false,
+  endpoints,
+  ...over,
+});
+
+t.test("a target is found by address, port and protocol, and only in its grant", async t => {
+  const table = new TargetTable();
+  table.replace([target({}), target({ port: 81 })], { all: [0, 1], narrow: [1] });
+  t.equal(table.lookup("all", "tcp", WEB, 80)?.name, "web.shop");
+  t.equal(table.lookup("narrow", "tcp", WEB, 80), undefined, "not granted");
+  t.equal(table.lookup("narrow", "tcp", WEB, 81)?.name, "web.shop");
+  t.equal(table.lookup("all", "udp", WEB, 80), undefined, "another protocol");
+  t.equal(table.lookup("all", "tcp", Address.from("10.96.0.8"), 80), undefined, "another address");
+  t.equal(table.lookup("", "tcp", WEB, 80), undefined, "no grant");
+});
+
+t.test("endpoints take turns, also across a new table", async t => {
+  const table = new TargetTable();
+  const first = () => formatEndpoint(table.lookup("all", "tcp", WEB, 80)?.candidates()[0] as never);
+  table.replace([target({})], { all: [0] });
+  t.same([first(), first()], ["10.244.0.1:8080", "10.244.0.2:8080"]);
+  table.replace([target({})], { all: [0] });
+  t.same([first(), first()], ["10.244.0.3:8080", "10.244.0.1:8080"]);
+});
+
+t.test(
+  "a cluster address comes first and its refusal is final; endpoints stand in for one another",
+  async t => {
+    const table = new TargetTable();
+    table.replace([target({ direct: true })], { all: [0] });
+    const direct = table.lookup("all", "tcp", WEB, 80);
+    t.same(direct?.candidates().map(formatEndpoint), [
+      "10.96.0.7:80",
+      "10.244.0.1:8080",
+      "10.244.0.2:8080",
+      "10.244.0.3:8080",
+    ]);
+    t.equal(direct?.skipsRefusal, false);
+    table.replace([target({ endpoints: [] })], { all: [0] });
+    const empty = table.lookup("all", "tcp", WEB, 80);
+    t.same(empty?.candidates(), []);
+    t.equal(empty?.skipsRefusal, true);
+  },
+);
+
+t.test("routes: consumed ports only", async t => {
+  const table = new RouteTable();
+  const virtual = Address.from("198.18.0.7");
+  const ports = [
+    { protocol: "tcp" as const, port: 80 },
+    { protocol: "udp" as const, port: 53 },
+  ];
+  table.replace([{ virtual: "198.18.0.7", target: "10.96.0.7", name: "web.shop", ports }]);
+  t.equal(table.service("tcp", virtual, 80)?.target.toString(), "10.96.0.7");
+  t.equal(table.service("tcp", virtual, 53), undefined);
+  t.equal(table.service("udp", virtual, 53)?.name, "web.shop");
+  table.replace([]);
+  t.equal(table.lookup(virtual), undefined);
+});
