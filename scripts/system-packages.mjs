@@ -17,6 +17,7 @@ const PACKAGES = {
   "redis-server": ["redis-server", "redis-cli", "redis-benchmark"],
   "bind9-dnsutils": ["dig"],
   "dnsmasq-base": ["dnsmasq"],
+  dnsperf: ["dnsperf"],
   postgresql: ["psql", "pg_dump"],
   python3: ["/usr/bin/python3"],
   faketime: ["faketime"],

@@ -13,6 +13,8 @@ import { flowState, TcpSplice, UdpRelay } from "./splice.js";
 import type { PeerLink } from "./tunnel.js";
 
 const DNS_PORT = 53;
+/** The responder waits for nothing, and most who ask do so from a new port each time. */
+const DNS_IDLE_MS = 2_000;
 const LOOPBACK = Address.from("127.0.0.1");
 
 export interface LaptopConfig {
@@ -114,6 +116,7 @@ export class LaptopRole implements StackHandler {
 
   onUdpFlow(near: UdpFlow): void {
     if (this.isDns(near.local, near.localPort)) {
+      near.idleMs = DNS_IDLE_MS;
       this.joins.set(near, { near, far: null, name: "dns" });
       KernelDatagram.open(this.context, near, this.dnsTarget("udp"), () => this.joins.delete(near));
       return;

@@ -13,6 +13,8 @@ import type { Zone } from "./zone.js";
 /** RFC 7766 §6.2.3: a client that is quiet for this long has gone. */
 const TCP_IDLE_MS = 10_000;
 const TCP_CONNECTIONS_MAX = 256;
+/** About 500 questions in a burst; Linux gives an ordinary socket at most this, twice its default. */
+const RECEIVE_BUFFER_BYTES = 425_984;
 
 export interface ResponderAddress {
   address: string;
@@ -63,7 +65,13 @@ export class DnsResponder {
   }
 
   private startUdp({ address, port }: ResponderAddress): Promise<number> {
-    const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
+    const family = address.includes(":") ? 6 : 4;
+    const socket = createSocket({
+      type: `udp${family}`,
+      recvBufferSize: RECEIVE_BUFFER_BYTES,
+      // Whom we answer is an address already: no call of the resolver, and no turn of the event loop.
+      lookup: (host, _options, done) => done(null, host, family),
+    });
     this.udp = socket;
     socket.on("message", (query, from) => {
       const response = respond(this.zone, query, "udp");

@@ -62,7 +62,7 @@ export interface UdpReceiver {
   onUdpData(offset: number, length: number): void;
   /** An ICMP error came back for a datagram that this flow sent. */
   onUdpUnreachable(why: Unreachable): void;
-  /** No datagram for the stack's `udpIdleMs`, or the link went away: the flow is closed. */
+  /** No datagram for the flow's `idleMs`, or the link went away: the flow is closed. */
   onUdpClosed(): void;
 }
 

@@ -104,7 +104,7 @@ export class UdpLayer {
 
   private insert(flow: UdpFlow, now: Milliseconds): void {
     this.table.insert(flow);
-    this.context.timers.schedule(flow, now + this.context.options.udpIdleMs);
+    this.context.timers.schedule(flow, now + flow.idleMs);
   }
 
   /** RFC 768: zero means "not computed", which RFC 8200 §8.1 forbids for IPv6. */

@@ -12,6 +12,8 @@ export class UdpFlow implements Timed {
   lastActiveAt: Milliseconds;
   /** Gets the peer's datagrams. */
   receiver: UdpReceiver | null = null;
+  /** Without a datagram for this long the flow is forgotten. Its taker may set it. */
+  idleMs: Milliseconds;
   /** Payload bytes from and to the peer. */
   bytesIn = 0;
   bytesOut = 0;
@@ -34,6 +36,7 @@ export class UdpFlow implements Timed {
     this.key = key;
     this.createdAt = now;
     this.lastActiveAt = now;
+    this.idleMs = layer.context.options.udpIdleMs;
   }
 
   get link(): Link {
@@ -116,7 +119,7 @@ export class UdpFlow implements Timed {
 
   onWake(now: Milliseconds): void {
     const { context } = this.layer;
-    const idleAt = this.lastActiveAt + context.options.udpIdleMs;
+    const idleAt = this.lastActiveAt + this.idleMs;
     if (idleAt <= now) this.expire();
     else context.timers.schedule(this, idleAt);
   }

@@ -1,0 +1,129 @@
+/** Names on the laptop: the responder through the TUN device, alone and beside a bulk transfer. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { catalogText } from "./catalog.js";
+import { type Czctl, makeTeamspace } from "./czctl.js";
+import { assert, assertEqual, type Lab, lab } from "./lab.js";
+import { eventually } from "./program.js";
+import { startIperf } from "./programs.js";
+import { addClusterAddresses } from "./topology.js";
+
+const SPEED = "10.96.0.35";
+const DNSPERF_SECONDS = 3;
+
+const CATALOG = catalogText([
+  {
+    namespace: "shop",
+    name: "frontend",
+    clusterIps: ["10.96.0.30"],
+    ports: [{ name: "http", protocol: "TCP", port: 80 }],
+  },
+  {
+    namespace: "infra",
+    name: "speed",
+    clusterIps: [SPEED],
+    ports: [{ name: "iperf", protocol: "TCP", port: 5201 }],
+  },
+]);
+
+const QUESTIONS = `frontend.shop.svc.cluster.local A
+frontend.shop.svc.cluster.local AAAA
+_http._tcp.frontend.shop.svc.cluster.local SRV
+speed.infra A
+frontend.shop A
+missing.shop.svc.cluster.local A
+dns-version.cluster.local TXT
+`;
+
+/** Processor time that a process has used, in ms (proc_pid_stat(5): fields 14 and 15, in hundredths). */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/**
+ * Questions a second; fails when an answer is lost or wrong. Other programs of a busy machine take their share
+ * of that figure, so beside it stands what a question costs: processor time of the responder's process.
+ */
+async function dnsperf({ laptop }: Lab, czctl: Czctl, clients: number): Promise<string> {
+  const { dns, pid } = await czctl.status();
+  const server = dns[0] ?? "";
+  const file = join(laptop.dir, "questions");
+  writeFileSync(file, QUESTIONS);
+  const before = cpuMs(pid);
+  const output = await laptop.run("dnsperf", [
+    ...["-s", server, "-d", file, "-l", String(DNSPERF_SECONDS)],
+    ...["-c", String(clients), "-q", "200", "-t", "3", "-T", "1"],
+  ]);
+  const number = (label: string): number =>
+    Number(new RegExp(`${label}:\\s+([\\d.]+)`).exec(output)?.[1] ?? -1);
+  const costUs = ((cpuMs(pid) - before) * 1000) / number("Queries completed");
+  assertEqual(number("Queries lost"), 0, "lost questions");
+  const codes = /Response codes:\s+(.*)/.exec(output)?.[1] ?? "";
+  assert(/^NOERROR \d+ .*, NXDOMAIN \d+ \([\d.]+%\)$/.test(codes), `response codes: ${codes}`);
+  return `${Math.round(number("Queries per second"))} questions/s, ${(number("Average Latency \\(s\\)") * 1000).toFixed(2)} ms, ${costUs.toFixed(1)} µs of the daemon each`;
+}
+
+await lab(import.meta.url, async l => {
+  const { laptop, cluster, check } = l;
+  await addClusterAddresses(cluster, [SPEED]);
+  const { czctl } = await makeTeamspace(l, CATALOG);
+  const [server = ""] = (await czctl.status()).dns;
+  await check(
+    "A, SRV, PTR and TXT through the TUN device, over UDP and TCP",
+    async () => {
+      const dig = async (...words: string[]): Promise<string> =>
+        (await laptop.run("dig", [`@${server}`, "+tries=1", "+time=3", "+short", ...words])).trim();
+      const address = await czctl.address("frontend.shop");
+      const name = "frontend.shop.svc.cluster.local.";
+      for (const transport of ["+notcp", "+tcp"]) {
+        assertEqual(await dig(transport, name), address, "A");
+        assertEqual(await dig(transport, `_http._tcp.${name}`, "SRV"), `0 100 80 ${name}`, "SRV");
+        assertEqual(await dig(transport, "-x", address), name, "PTR");
+        assertEqual(await dig(transport, "dns-version.cluster.local", "TXT"), '"1.1.0"', "TXT");
+      }
+      assertEqual(await dig("ns.dns.cluster.local"), server, "the responder's own name");
+      return undefined;
+    },
+    { needs: ["dig"] },
+  );
+  await check("dnsperf, 20 clients", () => dnsperf(l, czctl, 20), { needs: ["dnsperf"] });
+  await check(
+    "dnsperf, 20 clients, beside a bulk download",
+    async () => {
+      await startIperf(cluster, SPEED);
+      const bulk = laptop.exec("iperf3", [
+        ...["--client", "speed.infra", "--json", "--reverse"],
+        ...["--time", String(DNSPERF_SECONDS + 2)],
+      ]);
+      await laptop.run("sleep", ["1"]);
+      const said = await dnsperf(l, czctl, 20);
+      const { end } = JSON.parse((await bulk).stdout) as {
+        end: { sum_received: { bits_per_second: number } };
+      };
+      return `${said}; ${(end.sum_received.bits_per_second / 1e9).toFixed(2)} Gbit/s`;
+    },
+    { needs: ["dnsperf", "iperf3"] },
+  );
+  await check("a thousand one-shot askers leave no flow behind for long", async () => {
+    const script = `
+      const dgram = require("dgram"), query = Buffer.from(process.argv[2], "hex");
+      let left = 1000;
+      const one = () => {
+        const socket = dgram.createSocket("udp4");
+        socket.on("message", () => { socket.close(); if (--left === 0) return; if (left > 49) one(); });
+        socket.send(query, 53, process.argv[1]);
+      };
+      for (let i = 0; i < 50; i++) one();`;
+    const name = Buffer.from("\u0008frontend\u0004shop\u0000", "latin1").toString("hex");
+    await laptop.run("node", ["-e", script, server, `000701000001000000000000${name}00010001`], {
+      timeoutMs: 20_000,
+    });
+    const flows = async (): Promise<number> => (await czctl.status()).dataplane?.flows.udp ?? -1;
+    const before = await flows();
+    await eventually("flows of one question are forgotten", async () =>
+      assertEqual(await flows(), 0, "UDP flows"),
+    );
+    return `${before} UDP flows right after`;
+  });
+});
