@@ -50,6 +50,41 @@ t.test("a flood is answered with cookies, and a true peer gets through with its 
   t.same(after, ["unknownPeer"], "load ends a second after the last overflow");
 });
 
+t.test("under load even proven sources get 5 handshakes at once, and 128 of them in all", async t => {
+  const { world, b } = pair();
+  const proven = Array.from({ length: 40 }, (_, i) => world.host(`203.0.113.${i + 1}:51820`));
+  for (const host of proven) host.peer(b, { endpoint: endpoint(b) });
+  flood(world, b, 200);
+  for (const host of proven) host.device.lookup(b.publicKey)?.initiate(world.now);
+  flood(world, b, 10);
+  world.advance(400);
+  t.equal(world.log.filter(d => d.type === COOKIE && d.to.startsWith("203.0.113.")).length, 40);
+  flood(world, b, 200);
+  b.results.length = 0;
+  for (const host of proven) {
+    const peer = host.device.lookup(b.publicKey);
+    for (let i = 0; i < 10; i++) {
+      peer?.allowInitiation();
+      peer?.initiate(world.now);
+    }
+  }
+  world.advance(50);
+  const worked = b.results.filter(result => result === "unknownPeer").length;
+  t.ok(worked >= 128 && worked < 135, `${worked} worked on`);
+  t.equal(b.results.filter(result => result === "rateLimited").length, 400 - worked);
+  b.results.length = 0;
+  const first = proven[39]?.device.lookup(b.publicKey);
+  world.advance(300);
+  flood(world, b, 200);
+  b.results.length = 0;
+  for (let i = 0; i < 10; i++) {
+    first?.allowInitiation();
+    first?.initiate(world.now);
+  }
+  world.advance(50);
+  t.same(b.results, [...new Array(5).fill("unknownPeer"), ...new Array(5).fill("rateLimited")]);
+});
+
 t.test("a cookie belongs to one address and port, one message, and 120 s", async t => {
   const arena = new Arena(1 << 16);
   const crypto = createPlainCrypto(arena);
