@@ -61,7 +61,8 @@ function runSeed(seed: number): string | null {
   pair.world.run(LIMIT_MS);
   if (end.closed !== "closed") return `client closed with ${end.closed}`;
   if (server.closed !== "closed") return `server closed with ${server.closed}`;
-  if (pair.client.connections().length + pair.server.connections().length !== 0) return "connections are left";
+  if (pair.client.connections().length + pair.server.connections().length !== 0)
+    return "connections are left";
   if (pair.world.pool.usedBytes !== 0) return `${pair.world.pool.usedBytes} bytes of ring memory are left`;
   if (pair.client.pollAt() !== Number.POSITIVE_INFINITY) return "a timer is left";
   return null;

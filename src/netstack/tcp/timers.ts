@@ -85,10 +85,7 @@ export function onSendTimer(c: TcpConnection, now: Milliseconds): void {
     case "probe":
       return onProbe(c, now);
     case "reorder":
-      c.snd.recovery.onReorderTimer(now);
-      armAfterAck(c, false, now);
-      if (c.sendTimer === "none") c.armSend("rto", Math.max(c.rtoAt, now + 1));
-      return c.wantTurn();
+      return onReorder(c, now);
     case "persist":
       return onPersist(c, now);
   }
@@ -114,6 +111,14 @@ function onRto(c: TcpConnection, now: Milliseconds): void {
   snd.recovery.onTimeout(now);
   c.rtoAt = now + snd.rtt.rto;
   c.armSend("rto", c.rtoAt);
+  c.wantTurn();
+}
+
+/** RFC 8985 §6.3. The retransmission timer goes on below it, and may be what is due. */
+function onReorder(c: TcpConnection, now: Milliseconds): void {
+  if (now >= c.rtoAt) return onRto(c, now);
+  c.snd.recovery.onReorderTimer(now);
+  armAfterAck(c, false, now);
   c.wantTurn();
 }
 
