@@ -6,49 +6,55 @@ import { A_TO_B, B_TO_A, endpoint, ipv4, pair, SeededRandom } from "./world.js";
 /** Time-boxed here; `CZCTL_FUZZ_SECONDS` for longer runs. */
 const FUZZ_MS = Number(process.env.CZCTL_FUZZ_SECONDS ?? 2) * 1000;
 
-t.test("mutated, truncated and random datagrams in a live session", async t => {
-  const seed = Number(process.env.CZCTL_FUZZ_SEED ?? Date.now() % 1_000_000);
-  const random = new SeededRandom(seed);
-  const both = pair();
-  const { world, a, b, atA, atB } = both;
-  a.send(atA, A_TO_B);
-  world.advance(50);
-  b.send(atB, B_TO_A);
-  world.advance(50);
-  const corpus = world.log.map(d => d.bytes);
-  const end = Date.now() + FUZZ_MS;
-  let executions = 0;
-  try {
-    while (Date.now() < end) {
-      for (let i = 0; i < 500; i++) {
-        const bytes = mutate(corpus[random.uint32() % corpus.length] as Uint8Array, random);
-        const target = random.uint32() % 2 === 0 ? a : b;
-        target.receive({
-          from: `198.51.100.${random.uint32() % 256}:${1 + (random.uint32() % 9)}`,
-          to: "",
-          bytes,
-        });
-        executions++;
+t.setTimeout(FUZZ_MS + 60_000);
+
+t.test(
+  "mutated, truncated and random datagrams in a live session",
+  { timeout: FUZZ_MS + 30_000 },
+  async t => {
+    const seed = Number(process.env.CZCTL_FUZZ_SEED ?? Date.now() % 1_000_000);
+    const random = new SeededRandom(seed);
+    const both = pair();
+    const { world, a, b, atA, atB } = both;
+    a.send(atA, A_TO_B);
+    world.advance(50);
+    b.send(atB, B_TO_A);
+    world.advance(50);
+    const corpus = world.log.map(d => d.bytes);
+    const end = Date.now() + FUZZ_MS;
+    let executions = 0;
+    try {
+      while (Date.now() < end) {
+        for (let i = 0; i < 500; i++) {
+          const bytes = mutate(corpus[random.uint32() % corpus.length] as Uint8Array, random);
+          const target = random.uint32() % 2 === 0 ? a : b;
+          target.receive({
+            from: `198.51.100.${random.uint32() % 256}:${1 + (random.uint32() % 9)}`,
+            to: "",
+            bytes,
+          });
+          executions++;
+        }
+        world.advance(random.uint32() % 20);
+        a.results.length = b.results.length = world.log.length = 0;
       }
-      world.advance(random.uint32() % 20);
-      a.results.length = b.results.length = world.log.length = 0;
+    } catch (error) {
+      t.fail(`seed ${seed}, execution ${executions}: ${(error as Error).stack}`);
     }
-  } catch (error) {
-    t.fail(`seed ${seed}, execution ${executions}: ${(error as Error).stack}`);
-  }
-  t.comment(`seed ${seed}: ${executions} executions`);
-  t.ok(a.device.indexes.size <= 6 && b.device.indexes.size <= 6, "no index is lost");
-  world.advance(6000);
-  a.received.length = b.received.length = 0;
-  b.device.updatePeer(a.publicKey, { endpoint: endpoint(a) }, world.now);
-  a.device.updatePeer(b.publicKey, { endpoint: endpoint(b) }, world.now);
-  a.send(atA, A_TO_B);
-  world.advance(100);
-  b.send(atB, B_TO_A);
-  world.advance(100);
-  t.equal(b.received.length, 1, "the session still works");
-  t.equal(a.received.length, 1);
-});
+    t.comment(`seed ${seed}: ${executions} executions`);
+    t.ok(a.device.indexes.size <= 6 && b.device.indexes.size <= 6, "no index is lost");
+    world.advance(6000);
+    a.received.length = b.received.length = 0;
+    b.device.updatePeer(a.publicKey, { endpoint: endpoint(a) }, world.now);
+    a.device.updatePeer(b.publicKey, { endpoint: endpoint(b) }, world.now);
+    a.send(atA, A_TO_B);
+    world.advance(100);
+    b.send(atB, B_TO_A);
+    world.advance(100);
+    t.equal(b.received.length, 1, "the session still works");
+    t.equal(a.received.length, 1);
+  },
+);
 
 t.test("a packet that the peer's own user made: any inner bytes", async t => {
   const { world, a, b, atA } = pair();
