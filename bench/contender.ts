@@ -17,6 +17,9 @@ export interface Running {
   pids(): Promise<number[]>;
 }
 
-/** The one service of every contender's cluster. */
+/** The one service of every contender's cluster, and its ports: iperf3's, and those of other scenarios. */
 export const SERVICE_ADDRESS = "10.96.0.35";
 export const SERVICE_PORT = 5201;
+export const ECHO_PORT = 5210;
+export const HTTP_PORT = 5280;
+export const SERVICE_PORTS: readonly number[] = [SERVICE_PORT, ECHO_PORT, ECHO_PORT + 1, HTTP_PORT];

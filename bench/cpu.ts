@@ -1,5 +1,5 @@
 /** Processor time from /proc: the kernel's own work on behalf of a process included, interrupts not. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 
 /** USER_HZ: 100 on every Linux that Node runs on. */
@@ -9,6 +9,8 @@ const TICKS_PER_SECOND = 100;
 export function cpuSeconds(pids: readonly number[]): number {
   let ticks = 0;
   for (const pid of pids) {
+    // One of many that has ended meanwhile took its time with it.
+    if (!existsSync(`/proc/${pid}/stat`)) continue;
     // The name before the ")" may contain anything; utime and stime are fields 14 and 15.
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
     ticks += Number(fields[11]) + Number(fields[12]);

@@ -11,14 +11,26 @@ import { addClusterAddresses, makeTopology, type Topology } from "../test/lab/to
 import { type Contender, type Running, SERVICE_ADDRESS } from "./contender.js";
 import { czctl } from "./contenders/czctl.js";
 import { none } from "./contenders/none.js";
-import { wireguardGoDebian } from "./contenders/wireguard-go-debian.js";
+import { openvpn } from "./contenders/openvpn.js";
+import { sshuttle } from "./contenders/sshuttle.js";
+import { boringtun, wireguardGo, wireguardGoDebian } from "./contenders/wireguard.js";
 import { describeMachine } from "./cpu.js";
 import { type Result, summarize, table } from "./results.js";
-import type { Sample, Scenario } from "./scenario.js";
+import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
+import { http } from "./scenarios/http.js";
+import { connects, trips } from "./scenarios/trips.js";
 
-const CONTENDERS: readonly Contender[] = [czctl, wireguardGoDebian, none];
-const SCENARIOS: readonly Scenario[] = [bulk];
+const CONTENDERS: readonly Contender[] = [
+  czctl,
+  wireguardGoDebian,
+  wireguardGo,
+  boringtun,
+  openvpn,
+  sshuttle,
+  none,
+];
+const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects];
 const SUBJECT = czctl.name;
 
 interface Options {
@@ -93,22 +105,27 @@ async function measure(
   entrants: readonly Entrant[],
   options: Options,
 ): Promise<Result[]> {
-  for (const { topology } of entrants) await scenario.prepare(topology);
+  for (const { topology, running } of entrants) await scenario.prepare(topology, running);
   const results: Result[] = [];
-  for (const variant of scenario.variants) {
-    const samples = new Map<Entrant, Sample[]>(entrants.map(entrant => [entrant, []]));
+  for (const round of scenario.rounds) {
+    const taken = new Map<string, Figure[]>(entrants.map(({ contender }) => [contender.name, []]));
     for (let run = 1; run <= options.runs; run++) {
-      for (const [entrant, taken] of samples) {
-        const sample = await scenario.measure(variant, entrant.topology, entrant.running, options.seconds);
-        taken.push(sample);
-        const place = `${scenario.name} ${variant} run ${run}/${options.runs}`;
-        console.log(`${place} ${entrant.contender.name}: ${sample.value.toFixed(3)} ${scenario.unit}`);
+      for (const { contender, topology, running } of entrants) {
+        const place = `${scenario.name} ${round} run ${run}/${options.runs} ${contender.name}`;
+        // One that breaks down is told about; the others' figures are still worth having.
+        const figures = await scenario
+          .measure(round, topology, running, options.seconds)
+          .catch((error: Error) => {
+            console.error(`${place}: ${error.message.slice(0, 300)}`);
+            return [];
+          });
+        taken.get(contender.name)?.push(...figures);
+        if (figures.length > 0) {
+          console.log(`${place}: ${figures.map(one => `${one.value.toFixed(3)} ${one.unit}`).join(", ")}`);
+        }
       }
     }
-    for (const [{ contender }, taken] of samples) {
-      const place = { scenario: scenario.name, variant, contender: contender.name, unit: scenario.unit };
-      results.push(summarize(place, taken));
-    }
+    results.push(...summarize(scenario.name, taken));
   }
   return results;
 }

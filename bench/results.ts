@@ -1,6 +1,6 @@
 /** Samples into medians, a table and JSON. */
 import type { Machine } from "./cpu.js";
-import type { Sample } from "./scenario.js";
+import type { Figure } from "./scenario.js";
 
 export interface Result {
   scenario: string;
@@ -28,20 +28,31 @@ export function median(values: readonly number[]): number {
 
 const rounded = (value: number): number => Number(value.toPrecision(4));
 
-export function summarize(
-  place: { scenario: string; variant: string; contender: string; unit: string },
-  samples: readonly Sample[],
-): Result {
-  const values = samples.map(sample => sample.value);
-  const costs = samples.flatMap(sample => sample.cpuSecondsPerGB ?? []);
-  return {
-    ...place,
-    median: rounded(median(values)),
-    min: rounded(Math.min(...values)),
-    max: rounded(Math.max(...values)),
-    runs: values.map(rounded),
-    ...(costs.length > 0 ? { cpuSecondsPerGB: rounded(median(costs)) } : {}),
-  };
+/** Figures by contender into one result per variant and contender, variants together. */
+export function summarize(scenario: string, taken: ReadonlyMap<string, readonly Figure[]>): Result[] {
+  const variants = new Set([...taken.values()].flat().map(figure => figure.variant));
+  const results: Result[] = [];
+  for (const variant of variants) {
+    for (const [contender, all] of taken) {
+      const figures = all.filter(figure => figure.variant === variant);
+      const [first] = figures;
+      if (first === undefined) continue;
+      const values = figures.map(figure => figure.value);
+      const costs = figures.flatMap(figure => figure.cpuSecondsPerGB ?? []);
+      results.push({
+        scenario,
+        variant,
+        contender,
+        unit: first.unit,
+        median: rounded(median(values)),
+        min: rounded(Math.min(...values)),
+        max: rounded(Math.max(...values)),
+        runs: values.map(rounded),
+        ...(costs.length > 0 ? { cpuSecondsPerGB: rounded(median(costs)) } : {}),
+      });
+    }
+  }
+  return results;
 }
 
 /** One block per variant; the last column is how many times as fast as that peer the subject is. */

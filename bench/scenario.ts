@@ -2,7 +2,10 @@
 import type { Topology } from "../test/lab/topology.js";
 import type { Running } from "./contender.js";
 
-export interface Sample {
+/** One measured figure: `variant` and `unit` are its name in the results. */
+export interface Figure {
+  variant: string;
+  unit: string;
   value: number;
   /** Of all of the contender's processes, per 10⁹ bytes carried. */
   cpuSecondsPerGB?: number;
@@ -10,9 +13,11 @@ export interface Sample {
 
 export interface Scenario {
   readonly name: string;
-  readonly variants: readonly string[];
-  readonly unit: string;
+  /** What is run in turn, every contender each; a round may give several figures. */
+  readonly rounds: readonly string[];
   readonly needs: readonly string[];
-  prepare(topology: Topology): Promise<void>;
-  measure(variant: string, topology: Topology, running: Running, seconds: number): Promise<Sample>;
+  /** Contenders that it makes sense for; all when absent. */
+  readonly suits?: (contender: string) => boolean;
+  prepare(topology: Topology, running: Running): Promise<void>;
+  measure(round: string, topology: Topology, running: Running, seconds: number): Promise<Figure[]>;
 }

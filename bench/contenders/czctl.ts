@@ -1,6 +1,6 @@
 import { catalogText } from "../../test/lab/catalog.js";
 import { makeTeamspace } from "../../test/lab/czctl.js";
-import { type Contender, SERVICE_ADDRESS, SERVICE_PORT } from "../contender.js";
+import { type Contender, SERVICE_ADDRESS, SERVICE_PORTS } from "../contender.js";
 
 export const czctl: Contender = {
   name: "czctl",
@@ -11,10 +11,10 @@ export const czctl: Contender = {
         namespace: "bench",
         name: "speed",
         clusterIps: [SERVICE_ADDRESS],
-        ports: [
-          { name: "tcp", protocol: "TCP", port: SERVICE_PORT },
-          { name: "udp", protocol: "UDP", port: SERVICE_PORT },
-        ],
+        ports: SERVICE_PORTS.flatMap(port => [
+          { name: `t${port}`, protocol: "TCP" as const, port },
+          { name: `u${port}`, protocol: "UDP" as const, port },
+        ]),
       },
     ]);
     const { agent, czctl } = await makeTeamspace({ sandbox, laptop, cluster }, catalog);

@@ -1,4 +1,7 @@
-/** Bulk transfer by iperf3 between the laptop and a service of the cluster: "1-up" is one flow from the laptop. */
+/**
+ * Bulk transfer by iperf3 between the laptop and a service of the cluster: "8-up" is eight flows from the laptop,
+ * "1-both" one flow each way at once, both counted together.
+ */
 import { runIperf, startIperf } from "../../test/lab/programs.js";
 import { SERVICE_ADDRESS } from "../contender.js";
 import { cpuSeconds } from "../cpu.js";
@@ -6,21 +9,27 @@ import type { Scenario } from "../scenario.js";
 
 export const bulk: Scenario = {
   name: "bulk",
-  variants: ["1-up", "1-down"],
-  unit: "Gbit/s",
+  rounds: ["1-up", "1-down", "8-up", "8-down", "1-both"],
   needs: ["iperf3"],
   async prepare({ cluster }) {
     await startIperf(cluster, SERVICE_ADDRESS);
   },
-  async measure(variant, { laptop }, running, seconds) {
-    const direction = variant.endsWith("up") ? "up" : "down";
+  async measure(round, { laptop }, running, seconds) {
+    const [flows = "1", direction] = round.split("-") as [string, "up" | "down" | "both"];
     const pids = await running.pids();
     const before = cpuSeconds(pids);
-    const { gigabitsPerSecond, bytes } = await runIperf(laptop, running.target, direction, seconds);
+    const { gigabitsPerSecond, bytes } = await runIperf(laptop, running.target, direction, seconds, [
+      "--parallel",
+      flows,
+    ]);
     const used = cpuSeconds(pids) - before;
-    return {
-      value: gigabitsPerSecond,
-      ...(pids.length > 0 ? { cpuSecondsPerGB: used / (bytes / 1e9) } : {}),
-    };
+    return [
+      {
+        variant: round,
+        unit: "Gbit/s",
+        value: gigabitsPerSecond,
+        ...(pids.length > 0 ? { cpuSecondsPerGB: used / (bytes / 1e9) } : {}),
+      },
+    ];
   },
 };

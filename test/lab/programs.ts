@@ -112,21 +112,30 @@ export interface IperfResult {
   bytes: number;
 }
 
-/** One flow. "down" is towards the laptop. */
+interface Sum {
+  bits_per_second: number;
+  bytes: number;
+}
+
+/** One flow, unless `extra` says more. "down" is towards the laptop; "both" counts both ways together. */
 export async function runIperf(
   host: Host,
   target: string,
-  direction: "up" | "down",
+  direction: "up" | "down" | "both",
   seconds: number,
   extra: string[] = [],
 ): Promise<IperfResult> {
-  const reverse = direction === "down" ? ["--reverse"] : [];
+  const reverse = { up: [], down: ["--reverse"], both: ["--bidir"] }[direction];
   const args = ["--client", target, "--json", "--time", String(seconds), ...reverse, ...extra];
   const output = await host.run("iperf3", args, { timeoutMs: (seconds + 15) * 1000 });
   const { end, error } = JSON.parse(output) as {
-    end: { sum_received?: { bits_per_second: number; bytes: number } };
+    end: { sum_received?: Sum; sum_received_bidir_reverse?: Sum };
     error?: string;
   };
-  if (end.sum_received === undefined) throw new Error(`iperf3: ${error ?? output}`);
-  return { gigabitsPerSecond: end.sum_received.bits_per_second / 1e9, bytes: end.sum_received.bytes };
+  const { sum_received: there, sum_received_bidir_reverse: back } = end;
+  if (there === undefined) throw new Error(`iperf3: ${error ?? output}`);
+  return {
+    gigabitsPerSecond: (there.bits_per_second + (back?.bits_per_second ?? 0)) / 1e9,
+    bytes: there.bytes + (back?.bytes ?? 0),
+  };
 }

@@ -26,8 +26,9 @@ export interface WireguardOptions {
   addresses: string[];
   mtu?: number;
   peers: WireguardPeer[];
-  /** Another wireguard-go than the one on PATH. */
+  /** Another userspace WireGuard than the wireguard-go on PATH, and what else it is to be told. */
   binary?: string;
+  flags?: string[];
 }
 
 export function makeKeyPair(): KeyPair {
@@ -53,9 +54,13 @@ function configuration(options: WireguardOptions): string {
 /** Starts the device, configures it, and routes every allowed prefix through it, as wg-quick would. */
 export async function startWireguardGo(host: Host, options: WireguardOptions): Promise<Program> {
   const { device } = options;
-  const program = host.spawn(options.binary ?? "wireguard-go", ["--foreground", device], {
-    env: { LOG_LEVEL: "error", WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD: "1" },
-  });
+  const program = host.spawn(
+    options.binary ?? "wireguard-go",
+    [...(options.flags ?? []), "--foreground", device],
+    {
+      env: { LOG_LEVEL: "error", WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD: "1" },
+    },
+  );
   await eventually(`${host.name}: ${device}`, async () => {
     if (!program.running) throw new Error(program.tail());
     await host.run("wg", ["show", device]);

@@ -1,0 +1,93 @@
+"""Blocking sockets at both ends, so that nothing but the path is measured.
+
+echo.py serve ADDRESS PORT          echoes; a thread per connection
+echo.py trips ADDRESS PORT SECONDS  one byte there and back, again and again: {"us": [p50, p99, p99.9]}
+echo.py connects ADDRESS PORT SECONDS  connect, close, again and again, 8 at a time: {"perSecond": n}
+echo.py hold ADDRESS PORT COUNT     opens COUNT connections, says "held", sleeps until its input ends
+"""
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+
+mode, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+WARM_UP_TRIPS = 200
+CONNECTORS = 8
+# Closing with a reset leaves no port in TIME-WAIT, of which there are only 28,000.
+RESET = struct.pack("ii", 1, 0)
+
+
+def connect():
+    connection = socket.create_connection((address, port), 20)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def echo(connection):
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        while data := connection.recv(65536):
+            connection.sendall(data)
+    except OSError:
+        pass
+    connection.close()
+
+
+def serve():
+    server = socket.create_server((address, port), backlog=4096)
+    threading.stack_size(65536)
+    while True:
+        threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()
+
+
+def trips(seconds):
+    connection = connect()
+    now = time.perf_counter_ns
+    took = []
+    end = now() + int(seconds * 1e9)
+    while (start := now()) < end:
+        connection.send(b"x")
+        connection.recv(1)
+        took.append(now() - start)
+    took = sorted(took[WARM_UP_TRIPS:])
+    at = lambda share: took[min(len(took) - 1, int(len(took) * share))] / 1000
+    return {"us": [at(0.5), at(0.99), at(0.999)]}
+
+
+def connects(seconds):
+    counts = [0] * CONNECTORS
+    start = time.monotonic()
+
+    def connector(i):
+        while time.monotonic() - start < seconds:
+            connection = connect()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            connection.close()
+            counts[i] += 1
+
+    threads = [threading.Thread(target=connector, args=(i,)) for i in range(CONNECTORS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"perSecond": sum(counts) / (time.monotonic() - start)}
+
+
+def hold(count):
+    held = [connect() for _ in range(count)]
+    for connection in held:
+        connection.sendall(b"x")
+    for connection in held:
+        connection.recv(1)
+    print("held", flush=True)
+    sys.stdin.read()
+
+
+if mode == "serve":
+    serve()
+elif mode == "hold":
+    hold(int(sys.argv[4]))
+else:
+    print(json.dumps({"trips": trips, "connects": connects}[mode](float(sys.argv[4]))))

@@ -1,0 +1,38 @@
+/** One byte there and back over one connection, and how many connections a second can be made. */
+import { ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
+import { PYTHON, runEcho, startEcho } from "../programs.js";
+import type { Scenario } from "../scenario.js";
+
+const QUANTILES = ["p50", "p99", "p99.9"];
+
+export const trips: Scenario = {
+  name: "round-trip",
+  rounds: ["1 byte"],
+  needs: [PYTHON],
+  async prepare({ cluster }) {
+    await startEcho(cluster, SERVICE_ADDRESS, ECHO_PORT);
+  },
+  async measure(_round, { laptop }, { target }, seconds) {
+    const { us } = await runEcho<{ us: number[] }>(laptop, "trips", target, ECHO_PORT, seconds);
+    return us.map((value, i) => ({ variant: QUANTILES[i] as string, unit: "µs", value }));
+  },
+};
+
+export const connects: Scenario = {
+  name: "connects",
+  rounds: ["8 at once"],
+  needs: [PYTHON],
+  async prepare({ cluster }) {
+    await startEcho(cluster, SERVICE_ADDRESS, ECHO_PORT + 1);
+  },
+  async measure(round, { laptop }, { target }, seconds) {
+    const { perSecond } = await runEcho<{ perSecond: number }>(
+      laptop,
+      "connects",
+      target,
+      ECHO_PORT + 1,
+      seconds,
+    );
+    return [{ variant: round, unit: "connections/s", value: perSecond }];
+  },
+};
