@@ -9,16 +9,20 @@ import {
   formatCredential,
   formatRule,
   isDnsName,
+  isLabel,
   isPlainName,
   isPort,
   parseGrant,
   parseHostPort,
 } from "../catalog/index.js";
 import { liveStatus, pokeAgent } from "./admin.js";
-import { NoDiscovery } from "./discovery/discovery.js";
+import { type Discovery, NoDiscovery } from "./discovery/discovery.js";
+import { KubernetesDiscovery } from "./discovery/kubernetes.js";
+import { systemClock } from "./discovery/resource-watch.js";
 import { StaticFileDiscovery } from "./discovery/static-file.js";
 import { ForbiddenAddresses } from "./forbidden.js";
 import { generateKeyPair, generatePresharedKey, randomUlaPrefix } from "./keys.js";
+import { KubernetesClient } from "./kubernetes-client.js";
 import { lockForRun, type RunningAgent, withPeersLock } from "./locks.js";
 import { Agent } from "./run.js";
 import { placeSockets } from "./sockets.js";
@@ -61,11 +65,20 @@ export interface AgentRunOptions {
   dir: string;
   /** Path of the services YAML file; without it the catalog is empty. */
   catalog?: string;
+  /** The catalog comes from a cluster instead. */
+  kubernetes?: KubernetesOptions;
   /** Ends the run; the promise then resolves. */
   signal: AbortSignal;
   log: Logger;
   /** Script to run as data plane (tests). */
   dataplaneEntry?: string;
+}
+
+export interface KubernetesOptions {
+  /** Path; default: the pod's service account, $KUBECONFIG or ~/.kube/config. */
+  kubeconfig?: string;
+  /** Only these; default: the whole cluster. */
+  namespaces?: string[];
 }
 
 export interface AgentInviteOptions {
@@ -143,7 +156,7 @@ export async function agentInit(options: AgentInitOptions): Promise<AgentInitRes
 
 /** Runs until `signal` aborts, or throws when it cannot start. */
 export async function agentRun(options: AgentRunOptions): Promise<void> {
-  const { dir, catalog, signal, log, dataplaneEntry } = options;
+  const { dir, signal, log, dataplaneEntry } = options;
   const config = await readAgentConfig(dir);
   await checkPermissions(dir);
   if (signal.aborted) return;
@@ -157,10 +170,7 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
     config,
     sockets,
     log,
-    discovery:
-      catalog === undefined
-        ? new NoDiscovery()
-        : new StaticFileDiscovery(catalog, new ForbiddenAddresses([tunnel.v4, tunnel.v6]), log),
+    discovery: discoveryOf(options, new ForbiddenAddresses([tunnel.v4, tunnel.v6])),
     version: packageVersion(),
     disableOffloads: readDisabledOffloads(process.env.CZCTL_DISABLE_OFFLOADS),
     ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
@@ -177,6 +187,16 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
     sockets.remove();
     lock.release();
   }
+}
+
+function discoveryOf(options: AgentRunOptions, forbidden: ForbiddenAddresses): Discovery {
+  const { catalog, kubernetes, log } = options;
+  if (catalog !== undefined) return new StaticFileDiscovery(catalog, forbidden, log);
+  if (kubernetes === undefined) return new NoDiscovery();
+  const { kubeconfig, namespaces = [] } = kubernetes;
+  for (const name of namespaces) if (!isLabel(name)) throw badName("namespace", name);
+  const connect = (): Promise<KubernetesClient> => KubernetesClient.connect(kubeconfig);
+  return new KubernetesDiscovery({ connect, namespaces, forbidden, log, clock: systemClock });
 }
 
 export async function agentInvite(options: AgentInviteOptions): Promise<AgentInviteResult> {

@@ -11,4 +11,5 @@ export {
   agentPeers,
   agentRevoke,
   agentRun,
+  type KubernetesOptions,
 } from "./commands.js";

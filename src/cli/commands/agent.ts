@@ -1,6 +1,6 @@
 /** `czctl agent …`: the Space Agent's side. The room is loaded by the commands that need it. */
 import type { Argv } from "yargs";
-import type { AgentPeerRow } from "../../agent/index.js";
+import type { AgentPeerRow, KubernetesOptions } from "../../agent/index.js";
 import { plainText, textLogger } from "../../base/index.js";
 import { type Flags, type Program, usageError } from "../context.js";
 import { formatBytes, formatDuration, formatTable, paint, print, printJson } from "../output.js";
@@ -31,11 +31,30 @@ export function addAgentCommands(program: Program): void {
         "run",
         "Run the agent in the foreground; it needs no privilege",
         own =>
-          own.option("catalog", {
-            type: "string",
-            requiresArg: true,
-            description: "YAML file with the services, watched for changes",
-          }),
+          own
+            .option("catalog", {
+              type: "string",
+              requiresArg: true,
+              description: "YAML file with the services, watched for changes",
+            })
+            .option("kubernetes", {
+              type: "boolean",
+              description: "Offer the services of the cluster: the one it runs in, or that of --kubeconfig",
+            })
+            .option("kubeconfig", {
+              type: "string",
+              requiresArg: true,
+              description: "Kubeconfig file, outside the cluster [KUBECONFIG, ~/.kube/config]",
+            })
+            .option("namespaces", {
+              type: "string",
+              array: true,
+              requiresArg: true,
+              description: "Only these namespaces of the cluster [all]",
+            })
+            .conflicts("catalog", "kubernetes")
+            .implies("kubeconfig", "kubernetes")
+            .implies("namespaces", "kubernetes"),
         flags => run(flags),
       )
       .command(
@@ -118,13 +137,21 @@ async function init(flags: AgentFlags<InitFlags>): Promise<void> {
   print(`Next: czctl agent run --dir ${dir} --catalog services.yaml`);
 }
 
-async function run(flags: AgentFlags<{ catalog: string | undefined }>): Promise<void> {
+interface RunFlags {
+  catalog: string | undefined;
+  kubernetes: boolean | undefined;
+  kubeconfig: string | undefined;
+  namespaces: string[] | undefined;
+}
+
+async function run(flags: AgentFlags<RunFlags>): Promise<void> {
   const { agentRun } = await import("../../agent/index.js");
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(name, () => abort.abort());
   await agentRun({
     dir: directoryOf(flags),
     ...(flags.catalog === undefined ? {} : { catalog: flags.catalog }),
+    ...(flags.kubernetes ? { kubernetes: kubernetesOptions(flags) } : {}),
     signal: abort.signal,
     log: textLogger({
       now: () => new Date(),
@@ -132,6 +159,14 @@ async function run(flags: AgentFlags<{ catalog: string | undefined }>): Promise<
       debug: process.env.CZCTL_DEBUG === "1",
     }),
   });
+}
+
+function kubernetesOptions({ kubeconfig, namespaces }: RunFlags): KubernetesOptions {
+  return {
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    // `--namespaces a,b` as well as `--namespaces a b`.
+    ...(namespaces === undefined ? {} : { namespaces: namespaces.flatMap(text => text.split(",")) }),
+  };
 }
 
 async function invite(flags: AgentFlags<{ name: string; allow: string[] | undefined }>): Promise<void> {
