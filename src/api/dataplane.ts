@@ -80,6 +80,10 @@ export type ToDataplane =
   | { type: "peers"; set?: PeerConfig[]; remove?: string[] }
   /** Laptop: the whole table; existing flows to routes that vanished are reset. */
   | { type: "routes"; routes: Route[] }
+  /** Laptop: the DNS responder's virtual addresses are others now. */
+  | { type: "dns"; addresses: AddressText[] }
+  /** The way to the peers is another one, or the machine woke up: shake hands at once. */
+  | { type: "network-changed" }
   /** Agent: the whole table, and for each grant the indexes of `targets` that it allows. */
   | { type: "targets"; targets: Target[]; grants: Record<string, number[]> }
   | { type: "status"; id: number }

@@ -17,6 +17,7 @@ import {
   type DaemonStatus,
   type Problem,
   packageVersion,
+  type Route,
   type Settings,
   type UpSummary,
 } from "../api/index.js";
@@ -32,7 +33,9 @@ import type { ResponderPorts } from "../dns/index.js";
 import { type Handlers, serveApi } from "./api-server.js";
 import { type Device, openDevice } from "./device.js";
 import { Names } from "./names.js";
+import { NetworkWatch } from "./network-watch.js";
 import { type StateOperation, stateOperations } from "./operations.js";
+import { RangeKeeper } from "./range-keeper.js";
 import { serviceRows } from "./service-rows.js";
 import { Session } from "./session.js";
 import { loadState, type State, saveState, selectedSpace } from "./state.js";
@@ -65,6 +68,12 @@ export class Daemon {
   #names!: Names;
   #responderPorts!: ResponderPorts;
   #session!: Session;
+  #network: NetworkWatch | undefined;
+  #rangeKeeper: RangeKeeper | undefined;
+  /** Ranges of virtual addresses that are or were ours: no agent is in there. */
+  #ours: Prefix[] = [];
+  /** Routes to old virtual addresses that open flows still use. */
+  #oldRoutes: readonly Route[] = [];
   /** The session's credential: another one needs another session. */
   #sessionKey = "";
   #placed: readonly PlacedService[] = [];
@@ -110,10 +119,12 @@ export class Daemon {
       log,
     });
     this.#state.serviceRange = this.#device.range.toString();
-    this.#names = new Names(settings, [this.#device.range, this.#device.ula]);
+    this.#ours = [this.#device.range, this.#device.ula];
+    this.#names = new Names(settings);
     this.#responderPorts = await this.#names.start();
     this.#server = await serveApi(settings.socketPath, this.#handlers(), log);
     this.#openSession();
+    this.#watchNetwork();
     const { name, range, ula, tso } = this.#device;
     log.info("device ready", { name, range: range.toString(), ula: ula.toString(), tso });
   }
@@ -131,7 +142,7 @@ export class Daemon {
       space,
       tun: { fd, mtu, tso },
       dns: { addresses: [v4.toString(), v6.toString()], ...this.#responderPorts },
-      ours: [range, ula],
+      ours: this.#ours,
       controlSocketPath: join(settings.stateDir, CONTROL_SOCKET),
       ...(uapiSocketPath === null ? {} : { uapiSocketPath }),
       runAs: UNPRIVILEGED,
@@ -146,6 +157,48 @@ export class Daemon {
     this.#schedule();
   }
 
+  #watchNetwork(): void {
+    const { settings, log } = this.#options;
+    const keeper = new RangeKeeper({
+      device: this.#device,
+      fixed: settings.serviceRange !== undefined,
+      log,
+      flows: () => this.#session.flows().catch(() => []),
+      onMoved: () => this.#rangeMoved(),
+      onChange: () => this.#schedule(),
+    });
+    this.#rangeKeeper = keeper;
+    let checks = Promise.resolve();
+    this.#network = new NetworkWatch(event => {
+      if (this.#stopping !== undefined) return;
+      this.#session.networkChanged(event === "resumed");
+      checks = checks
+        .then(() => keeper.check())
+        .catch(error => log.error("cannot follow a change of the network", { error }));
+    });
+  }
+
+  /** New addresses for everything; what is open at the old ones goes on there. */
+  #rangeMoved(): void {
+    const { range, ula } = this.#device;
+    this.#ours.push(range);
+    this.#state.serviceRange = range.toString();
+    this.#oldRoutes = [...this.#oldRoutes, ...virtualRoutes(this.#placed)];
+    this.#virtual = new VirtualAddresses(range, ula, this.#virtual.toJSON());
+    const { v4, v6 } = this.#virtual.dns;
+    this.#session.setDnsAddresses([v4.toString(), v6.toString()]);
+    this.#schedule();
+  }
+
+  /** Those whose service is still consumed, and still the same. */
+  #drainingRoutes(routes: readonly Route[]): Route[] {
+    const kept = new Set(this.#rangeKeeper?.kept.map(String));
+    this.#oldRoutes = this.#oldRoutes.filter(({ virtual }) => kept.has(virtual));
+    return this.#oldRoutes.filter(old =>
+      routes.some(({ name, target }) => name === old.name && target === old.target),
+    );
+  }
+
   /** Leaves nothing: names, data plane, device with its routes, sockets. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
@@ -155,6 +208,8 @@ export class Daemon {
   async #stop(): Promise<void> {
     const { log } = this.#options;
     clearTimeout(this.#reconcileTimer);
+    this.#network?.close();
+    this.#rangeKeeper?.close();
     await this.#switching;
     try {
       await this.#names?.withdraw();
@@ -226,12 +281,15 @@ export class Daemon {
       "range",
       unplaced.length === 0 ? null : `the service range is full: ${unplaced.length} services have no address`,
     );
-    session.setRoutes(virtualRoutes(placed));
+    const routes = virtualRoutes(placed);
+    session.setRoutes([...routes, ...this.#drainingRoutes(routes)]);
+    this.#warn("routes", this.#rangeKeeper?.warning ?? null);
     try {
       this.#names.publish({
         services: catalog.synced ? placed : null,
         domain: session.teamspace?.zone ?? credential.zone,
         primaryNamespace,
+        ranges: [this.#device.range, this.#device.ula],
       });
       this.#warn("hosts", null);
     } catch (error) {

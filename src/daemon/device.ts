@@ -1,22 +1,13 @@
 /**
- * The TUN device of a daemon: which range of virtual addresses it stands for, its addresses and its routes.
- * Routed are the service range and our IPv6 /64, nothing else. The device, and with it addresses and routes,
- * goes away with its last descriptor: the daemon's and its data plane's.
+ * The TUN device of a daemon. Routed into it are the service range (`service-range.ts`) and our IPv6 /64,
+ * nothing else. The device, and with it addresses and routes, goes away with its last descriptor: the daemon's
+ * and its data plane's.
  */
 import { closeSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { CzctlError, type Logger, Prefix } from "../base/index.js";
-import { chooseServiceRange, parseServiceRange, SERVICE_RANGES, VirtualAddresses } from "../catalog/index.js";
-import {
-  addAddress,
-  errnoOf,
-  listAddresses,
-  listLinks,
-  listRoutes,
-  openTun,
-  setLink,
-  type TunDevice,
-} from "../linux/index.js";
+import { VirtualAddresses } from "../catalog/index.js";
+import { addAddress, errnoOf, listLinks, openTun, setLink, type TunDevice } from "../linux/index.js";
+import { assignRange, findServiceRange } from "./service-range.js";
 import { uapiSocketPath } from "./uapi.js";
 import { isListening } from "./unix-socket.js";
 
@@ -25,8 +16,6 @@ export const TUN_MTU = 1420;
 const TX_QUEUE_PACKETS = 1000;
 const DEVICES_MAX = 64;
 const EBUSY = 16;
-/** How long a device of a predecessor that was just killed may take to vanish. */
-const STALE_WAIT_MS = 1_000;
 
 export interface DeviceOptions {
   /** `--service-range` */
@@ -43,6 +32,7 @@ export interface Device {
   fd: number;
   mtu: number;
   tso: boolean;
+  /** May change, see `range-keeper.ts`. */
   range: Prefix;
   ula: Prefix;
   /** Where the data plane listens for `wg`. */
@@ -52,13 +42,13 @@ export interface Device {
 
 /** Throws CzctlError. */
 export async function openDevice(options: DeviceOptions): Promise<Device> {
-  const range = await freeRange(options);
+  const range = await findServiceRange(options.wantedRange, options.lastRange);
   const ula = Prefix.from(options.ula);
   const tun = await openFreeTun(options.tso);
   try {
     const { device } = new VirtualAddresses(range, ula);
     setLink(tun.name, { mtu: TUN_MTU, txQueuePackets: TX_QUEUE_PACKETS, linkLocal: false, up: true });
-    addAddress(tun.name, device.v4, range.bits);
+    assignRange(tun.name, range);
     try {
       addAddress(tun.name, device.v6, ula.bits);
     } catch (error) {
@@ -78,40 +68,6 @@ export async function openDevice(options: DeviceOptions): Promise<Device> {
     uapiSocketPath: uapiSocketPath(tun.name),
     close: () => closeSync(tun.fd),
   };
-}
-
-async function freeRange({ wantedRange, lastRange }: DeviceOptions): Promise<Prefix> {
-  const wanted = wantedRange === undefined ? null : parseServiceRange(wantedRange);
-  const last = lastRange === null ? [] : SERVICE_RANGES.filter(range => range.equals(Prefix.from(lastRange)));
-  const preferred = wanted === null ? last : [wanted];
-  if (preferred.length > 0) {
-    for (const until = performance.now() + STALE_WAIT_MS; ; await sleep(20)) {
-      const { range } = chooseServiceRange(preferred, takenPrefixes());
-      if (range !== null) return range;
-      if (performance.now() > until || !ownDeviceExists()) break;
-    }
-  }
-  const choice = chooseServiceRange(wanted === null ? SERVICE_RANGES : [wanted], takenPrefixes());
-  if (choice.range !== null) return choice.range;
-  const { candidate, with: claim } = choice.collision;
-  const overlap = `the service range ${candidate} overlaps ${claim}, which this machine already routes`;
-  throw new CzctlError(wanted === null ? `no service range is free: ${overlap}` : overlap, {
-    code: "SERVICE_RANGE_TAKEN",
-    category: wanted === null ? "environment" : "config",
-    hint: "Choose an unused network with --service-range ADDRESS/BITS.",
-  });
-}
-
-/** What interfaces and routes claim. */
-function takenPrefixes(): Prefix[] {
-  return [
-    ...listAddresses().map(({ address, bits }) => new Prefix(address, bits)),
-    ...listRoutes().map(({ destination }) => destination),
-  ];
-}
-
-function ownDeviceExists(): boolean {
-  return listLinks().some(({ name }) => /^czctl\d+$/.test(name));
 }
 
 async function openFreeTun(tso: boolean): Promise<TunDevice> {

@@ -8,6 +8,7 @@ import { lookup } from "node:dns/promises";
 import type { Problem } from "../api/index.js";
 import { Address, formatEndpoint, type Prefix } from "../base/index.js";
 import { type HostPort, parseHostPort } from "../catalog/index.js";
+import { routeTo } from "../linux/index.js";
 
 const LOOKUP_TIMEOUT_MS = 5_000;
 const PROBE_MS = 300;
@@ -48,6 +49,14 @@ export class AgentEndpoint {
     const at = before === null ? -1 : addresses.findIndex(address => address.equals(before));
     this.#current = addresses[(at + 1) % addresses.length] as Address;
     return before === null || !before.equals(this.#current);
+  }
+
+  /** The kernel's way to it now, for comparison; null when there is none. */
+  route(): string | null {
+    if (this.#current === null) return null;
+    const decision = routeTo(this.#current);
+    if (decision === "unreachable") return null;
+    return `${decision.oif} ${decision.gateway ?? ""} ${decision.source ?? ""}`;
   }
 
   async #addresses(): Promise<Address[]> {

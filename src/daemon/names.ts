@@ -14,21 +14,20 @@ export interface PublishedNames {
   /** Cluster domain. */
   domain: string;
   primaryNamespace: string | null;
+  /** Of virtual addresses: the reverse zones that are ours. */
+  ranges: readonly Prefix[];
 }
 
 export class Names {
   #settings: Settings;
-  #ranges: readonly Prefix[];
   #responder: DnsResponder = new DnsResponder();
   #serial = 0;
   /** What the hosts section holds; null: not known (a crashed run, a failed write). */
   #written: string | null = null;
   #everTried = false;
 
-  /** @param ranges of virtual addresses: the reverse zones that are ours */
-  constructor(settings: Settings, ranges: readonly Prefix[]) {
+  constructor(settings: Settings) {
     this.#settings = settings;
-    this.#ranges = ranges;
   }
 
   /** Throws CzctlError. */
@@ -37,9 +36,9 @@ export class Names {
   }
 
   /** Throws CzctlError when the hosts file cannot be written; DNS answers all the same. The next change tries again. */
-  publish({ services, domain, primaryNamespace }: PublishedNames): void {
-    const serial = ++this.#serial;
-    this.#responder.setZone(new Zone({ domain, services, primaryNamespace, ranges: this.#ranges, serial }));
+  publish(names: PublishedNames): void {
+    const { services, domain, primaryNamespace } = names;
+    this.#responder.setZone(new Zone({ ...names, serial: ++this.#serial }));
     const entries = hostEntries(services ?? [], domain, primaryNamespace);
     const lines = entries.length === 0 ? null : renderSection(entries);
     const text = lines?.join("\n") ?? "";

@@ -73,6 +73,8 @@ export class Session {
   #lostBecause = "";
   #routes: Route[] = [];
   #lastRoutes = "[]";
+  /** The kernel's way to the agent when we last looked. */
+  #path: string | null = null;
   #stopping = new AbortController();
 
   constructor(options: SessionOptions) {
@@ -117,6 +119,24 @@ export class Session {
     this.#dataplane?.send({ type: "routes", routes });
   }
 
+  setDnsAddresses(addresses: string[]): void {
+    this.#options.dns.addresses = addresses;
+    this.#dataplane?.send({ type: "dns", addresses });
+  }
+
+  /**
+   * Addresses or routes changed, or the machine woke up: when the way to the agent is another one, the agent
+   * hears of us along it at once, and every flow goes on.
+   */
+  networkChanged(resumed: boolean): void {
+    const path = this.#endpoint.route();
+    if (path === this.#path && !resumed) return;
+    this.#path = path;
+    if (path === null) return this.#options.log.warn("there is no route to the agent now");
+    this.#options.log.info("the way to the agent changed; shaking hands", { path, resumed });
+    this.#dataplane?.send({ type: "network-changed" });
+  }
+
   async status(): Promise<DataplaneStatus | null> {
     return (await this.#dataplane?.request("status").catch(() => null)) ?? null;
   }
@@ -143,6 +163,7 @@ export class Session {
     if (uapiSocketPath !== undefined) await rm(uapiSocketPath, { force: true });
     if (this.#stopping.signal.aborted) return;
     this.#startedAt = performance.now();
+    this.#path = this.#endpoint.route();
     this.#dataplane = DataplaneProcess.spawn({
       ...(this.#options.entry === undefined ? {} : { entry: this.#options.entry }),
       fds: [tun.fd],

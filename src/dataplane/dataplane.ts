@@ -108,6 +108,10 @@ export class Dataplane {
         return running?.setPeers(message.set ?? [], message.remove ?? []);
       case "routes":
         return running?.laptop?.setRoutes(message.routes);
+      case "dns":
+        return running?.laptop?.setDnsAddresses(message.addresses.map(Address.from));
+      case "network-changed":
+        return running?.device.networkChanged(this.loop.now);
       case "targets":
         return running?.agent?.setTargets(message.targets, message.grants);
       case "flows":

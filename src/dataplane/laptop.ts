@@ -18,7 +18,7 @@ const DNS_IDLE_MS = 2_000;
 const LOOPBACK = Address.from("127.0.0.1");
 
 export interface LaptopConfig {
-  /** Virtual addresses of the DNS responder. */
+  /** Virtual addresses of the DNS responder, see `setDnsAddresses`. */
   dnsAddresses: readonly Address[];
   /** Where it really listens on loopback; 0 for none. */
   dnsPorts: Readonly<Record<Protocol, number>>;
@@ -40,6 +40,7 @@ export class LaptopRole implements StackHandler {
   tunnel!: Stack;
   private readonly context: Context;
   private readonly config: LaptopConfig;
+  private dnsAddresses: readonly Address[];
   private readonly routes = new RouteTable();
   private readonly splices = new Set<TcpSplice>();
   private readonly joins = new Map<UdpFlow, UdpJoin>();
@@ -47,6 +48,7 @@ export class LaptopRole implements StackHandler {
   constructor(context: Context, config: LaptopConfig) {
     this.context = context;
     this.config = config;
+    this.dnsAddresses = config.dnsAddresses;
   }
 
   /** Flows whose route is gone or has become another service's are reset. */
@@ -60,6 +62,10 @@ export class LaptopRole implements StackHandler {
       const { local, localPort } = join.near;
       if (join.far !== null && !this.stands("udp", local, localPort, join.name)) join.far.close();
     }
+  }
+
+  setDnsAddresses(addresses: readonly Address[]): void {
+    this.dnsAddresses = addresses;
   }
 
   /** A connection inside the tunnel to the agent's side, or null when there is no way. */
@@ -146,7 +152,7 @@ export class LaptopRole implements StackHandler {
   }
 
   private isDns(address: Address, port: number): boolean {
-    return port === DNS_PORT && this.config.dnsAddresses.some(own => own.equals(address));
+    return port === DNS_PORT && this.dnsAddresses.some(own => own.equals(address));
   }
 
   private dnsTarget(protocol: Protocol): Endpoint {

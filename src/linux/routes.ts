@@ -75,11 +75,17 @@ export interface RouteDecision {
   source?: Address;
 }
 
-/** Routes `destination` into the link (main table). Throws with EEXIST when the same route is there already. */
-export function addRoute(destination: Prefix, link: string): void {
+/**
+ * Routes `destination` into the link (main table). Throws with EEXIST when the same route is there already.
+ * @param metric lower wins; 0 is the kernel's default
+ */
+export function addRoute(destination: Prefix, link: string, metric: number = 0): void {
   const index = linkIndex(link);
   const answer = request(() =>
-    routeMessage(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, destination, index),
+    routeMessage(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, destination, index).attributeU32(
+      RTA_PRIORITY,
+      metric,
+    ),
   );
   check(`route ${destination} to ${link}`, answer);
 }

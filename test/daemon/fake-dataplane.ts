@@ -7,6 +7,7 @@
  *   failure    its text is the code that `failed` reports
  *   silent     there is no agent: nothing shakes hands, nothing is served
  *   garbage    says something that is no message
+ *   no-flows   nobody is connected
  *   log        what the daemon said, a line each (written here)
  */
 import { appendFileSync, existsSync, readFileSync, watch } from "node:fs";
@@ -89,18 +90,20 @@ function flows(id: number): void {
   say({
     type: "flows",
     id,
-    flows: [
-      {
-        protocol: "tcp",
-        source: "198.18.0.1:40000",
-        destination: "198.18.0.3:80",
-        name: "evil\u001b[2Jname",
-        state: "ESTABLISHED",
-        rxBytes: 2048,
-        txBytes: 10,
-        rttMs: 1.25,
-        ageMs: 65_000,
-      },
-    ],
+    flows: existsSync(file("no-flows"))
+      ? []
+      : [
+          {
+            protocol: "tcp",
+            source: "198.18.0.1:40000",
+            destination: "198.18.0.3:80",
+            name: "evil\u001b[2Jname",
+            state: "ESTABLISHED",
+            rxBytes: 2048,
+            txBytes: 10,
+            rttMs: 1.25,
+            ageMs: 65_000,
+          },
+        ],
   });
 }

@@ -176,7 +176,7 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
     t.equal(refused.code, 3);
     t.match(
       refused.stderr,
-      "czctl: the service range 198.18.4.0/24 overlaps 198.18.0.0/16, which this machine already routes",
+      "czctl: the service range 198.18.4.0/24 overlaps 198.18.0.0/16 on czctl0, which this machine already routes",
     );
     const summary = await laptop.json<UpSummary>("up");
     t.equal(summary.ranges[0], "198.19.0.0/16");

@@ -1,0 +1,58 @@
+/**
+ * Notices that the network around us became another one: addresses or routes changed (rtnetlink), or the
+ * machine was suspended (CLOCK_BOOTTIME went on while CLOCK_MONOTONIC stood still).
+ *
+ * Says so once per burst: coming up, a VPN makes a dozen changes within milliseconds.
+ */
+import { boottimeMs, monotonicMs, openMonitor } from "../linux/index.js";
+
+const SETTLE_MS = 150;
+/** A storm of changes (a routing daemon) must not put it off for ever. */
+const SETTLE_MAX_MS = 1_000;
+const SLEEP_CHECK_MS = 2_000;
+const SUSPENDED_MS = 1_500;
+
+export type NetworkEvent = "changed" | "resumed";
+
+export class NetworkWatch {
+  #monitor: ReturnType<typeof openMonitor> | null = null;
+  #onEvent: (event: NetworkEvent) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #firstAt = 0;
+  #sleepTimer: NodeJS.Timeout | undefined;
+  /** CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows by each suspension. */
+  #asleepMs = 0;
+
+  /** Throws CzctlError when the kernel tells us nothing. */
+  constructor(onEvent: (event: NetworkEvent) => void) {
+    this.#onEvent = onEvent;
+    this.#monitor = openMonitor();
+    this.#monitor.watch(() => this.#changed());
+    this.#asleepMs = boottimeMs() - monotonicMs();
+    this.#sleepTimer = setInterval(() => this.#checkSleep(), SLEEP_CHECK_MS);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    clearInterval(this.#sleepTimer);
+    this.#monitor?.close();
+    this.#monitor = null;
+  }
+
+  #changed(): void {
+    const now = monotonicMs();
+    if (this.#timer === undefined) this.#firstAt = now;
+    clearTimeout(this.#timer);
+    const waitMs = Math.min(SETTLE_MS, Math.max(0, this.#firstAt + SETTLE_MAX_MS - now));
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#onEvent("changed");
+    }, waitMs);
+  }
+
+  #checkSleep(): void {
+    const asleepMs = boottimeMs() - monotonicMs();
+    if (asleepMs - this.#asleepMs > SUSPENDED_MS) this.#onEvent("resumed");
+    this.#asleepMs = asleepMs;
+  }
+}
