@@ -1,6 +1,13 @@
 /** Just enough of IPv4 and TCP, by hand, to be the other end of a kernel connection through a TUN device. */
-import type { Arena } from "../../src/base/index.js";
-import { EAGAIN, type TunIo, VIRTIO_NET_HDR_BYTES, virtioNet } from "../../src/linux/index.js";
+import { Arena } from "../../src/base/index.js";
+import {
+  EAGAIN,
+  EPOLLIN,
+  Poller,
+  type TunIo,
+  VIRTIO_NET_HDR_BYTES,
+  virtioNet,
+} from "../../src/linux/index.js";
 
 export const SYN = 0x02;
 export const ACK = 0x10;
@@ -23,11 +30,28 @@ export interface Segment {
   partialChecksumAt: number | null;
 }
 
-/** The next TCP segment that the kernel sends into the device, or null when it has none now. */
+/** The kernel paces (BBR): a segment may come some time after the acknowledgement that allowed it. */
+const WAIT_MS = 5_000;
+
+/** Waits until the device has a packet; false when it has none in time. */
+function waitForPacket(io: TunIo): boolean {
+  const poller = new Poller(new Arena(8192), 1);
+  try {
+    poller.add(io.fd, EPOLLIN);
+    return poller.wait(WAIT_MS) > 0;
+  } finally {
+    poller.close();
+  }
+}
+
+/** The next TCP segment that the kernel sends into the device, or null when it sends none. */
 export function readSegment(io: TunIo, arena: Arena, at: number): Segment | null {
   for (;;) {
     const length = io.read(at, 65_600);
-    if (length === -EAGAIN) return null;
+    if (length === -EAGAIN) {
+      if (waitForPacket(io)) continue;
+      return null;
+    }
     if (length < 0) throw new Error(`read: ${length}`);
     const ip = at + VIRTIO_NET_HDR_BYTES;
     if (arena.u8[ip] !== 0x45 || arena.u8[ip + 9] !== TCP) continue;
