@@ -2,7 +2,8 @@
  * The driver: every contender in three hosts of its own (same topology), runs interleaved A B C A B C, so that
  * what the machine does meanwhile hits all alike.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { setMaxListeners } from "node:events";
+import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { missing } from "../test/lab/lab.js";
@@ -19,6 +20,7 @@ import { type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
 import { http } from "./scenarios/http.js";
+import { stack } from "./scenarios/stack.js";
 import { connects, trips } from "./scenarios/trips.js";
 
 const CONTENDERS: readonly Contender[] = [
@@ -30,12 +32,15 @@ const CONTENDERS: readonly Contender[] = [
   sshuttle,
   none,
 ];
-const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects];
+const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack];
+/** Everybody who may be named, the tunnels first. */
+const EVERYBODY = [...CONTENDERS, ...SCENARIOS.flatMap(scenario => scenario.contenders ?? [])];
 const SUBJECT = czctl.name;
 
 interface Options {
   scenarios: Scenario[];
-  contenders: Contender[];
+  /** Contenders by name. */
+  wanted: ReadonlySet<string>;
   runs: number;
   seconds: number;
   json: string | undefined;
@@ -57,9 +62,7 @@ function readOptions(): Options {
     options: {
       peers: {
         type: "string",
-        default: CONTENDERS.slice(1)
-          .map(one => one.name)
-          .join(","),
+        default: EVERYBODY.map(one => one.name).join(","),
       },
       runs: { type: "string", default: "5" },
       seconds: { type: "string", default: "5" },
@@ -70,11 +73,11 @@ function readOptions(): Options {
     if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
     throw new UsageError(`--${name} must be a whole number from 1`);
   };
-  const peers = values.peers.split(",").filter(name => name !== "" && name !== SUBJECT);
+  const peers = values.peers.split(",").filter(name => name !== "");
   const scenarios = positionals.length > 0 ? positionals : SCENARIOS.map(one => one.name);
   return {
     scenarios: pick("scenario", SCENARIOS, scenarios),
-    contenders: pick("peer", CONTENDERS, [SUBJECT, ...peers]),
+    wanted: new Set([SUBJECT, ...pick("peer", EVERYBODY, peers).map(one => one.name)]),
     runs: number(values.runs, "runs"),
     seconds: number(values.seconds, "seconds"),
     json: values.json,
@@ -88,16 +91,41 @@ interface Entrant {
 }
 
 async function enter(sandbox: Sandbox, contender: Contender): Promise<Entrant> {
-  const dir = join(sandbox.dir, contender.name);
-  mkdirSync(dir);
+  const dir = mkdtempSync(join(sandbox.dir, `${contender.name}-`));
+  chmodSync(dir, 0o755);
   const topology = await makeTopology({ ...sandbox, dir });
   try {
     await addClusterAddresses(topology.cluster, [SERVICE_ADDRESS]);
     return { contender, topology, running: await contender.start(sandbox, topology) };
   } catch (error) {
     console.error(topology.hosts.map(host => host.tails()).join("\n"));
+    await topology.close();
     throw error;
   }
+}
+
+/** Those that can be started here. The others are told about; the figures of the rest are still worth having. */
+async function enterAll(
+  sandbox: Sandbox,
+  contenders: readonly Contender[],
+  options: Options,
+): Promise<{ entrants: Entrant[]; failed: boolean }> {
+  const entrants: Entrant[] = [];
+  let failed = false;
+  for (const contender of contenders.filter(one => options.wanted.has(one.name))) {
+    const lacks = missing([...contender.needs]);
+    if (lacks.length > 0) {
+      console.log(`${contender.name}: skipped, needs ${lacks.join(", ")}`);
+      continue;
+    }
+    try {
+      entrants.push(await enter(sandbox, contender));
+    } catch (error) {
+      console.error(`${contender.name}: ${(error as Error).message}`);
+      failed = true;
+    }
+  }
+  return { entrants, failed };
 }
 
 async function measure(
@@ -131,35 +159,35 @@ async function measure(
 }
 
 async function bench(sandbox: Sandbox, options: Options): Promise<number> {
+  // Every program of every contender listens to it.
+  setMaxListeners(0, sandbox.signal);
   const machine = describeMachine();
   console.log(`${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}, Node ${machine.node}`);
-  const entrants: Entrant[] = [];
-  let failed = false;
-  for (const contender of options.contenders) {
-    const lacks = missing([...contender.needs]);
-    if (lacks.length > 0) console.log(`${contender.name}: skipped, needs ${lacks.join(", ")}`);
-    else {
-      // The others' figures are still worth having.
-      await enter(sandbox, contender).then(
-        entrant => entrants.push(entrant),
-        (error: Error) => {
-          console.error(`${contender.name}: ${error.message}`);
-          failed = true;
-        },
-      );
-    }
-  }
   const results: Result[] = [];
+  let failed = false;
+  const run = async (scenarios: readonly Scenario[], contenders: readonly Contender[]): Promise<void> => {
+    const able = scenarios.filter(scenario => {
+      const lacks = missing([...scenario.needs]);
+      if (lacks.length > 0) console.log(`${scenario.name}: skipped, needs ${lacks.join(", ")}`);
+      return lacks.length === 0;
+    });
+    if (able.length === 0) return;
+    const entered = await enterAll(sandbox, contenders, options);
+    failed ||= entered.failed;
+    for (const scenario of able) results.push(...(await measure(scenario, entered.entrants, options)));
+    await Promise.all(entered.entrants.map(({ topology }) => topology.close()));
+  };
+  await run(
+    options.scenarios.filter(scenario => scenario.contenders === undefined),
+    CONTENDERS,
+  );
   for (const scenario of options.scenarios) {
-    const lacks = missing([...scenario.needs]);
-    if (lacks.length > 0) console.log(`${scenario.name}: skipped, needs ${lacks.join(", ")}`);
-    else results.push(...(await measure(scenario, entrants, options)));
+    if (scenario.contenders !== undefined) await run([scenario], scenario.contenders);
   }
   console.log(table(results, SUBJECT));
   if (options.json !== undefined) {
     writeFileSync(resolve(options.json), `${JSON.stringify({ machine, results }, null, 2)}\n`);
   }
-  await Promise.all(entrants.map(({ topology }) => topology.close()));
   return results.length > 0 && !failed ? 0 : 1;
 }
 

@@ -1,6 +1,6 @@
 /** What a scenario is: prepares every contender's cluster once, then takes one sample at a time. */
 import type { Topology } from "../test/lab/topology.js";
-import type { Running } from "./contender.js";
+import type { Contender, Running } from "./contender.js";
 
 /** One measured figure: `variant` and `unit` are its name in the results. */
 export interface Figure {
@@ -16,8 +16,8 @@ export interface Scenario {
   /** What is run in turn, every contender each; a round may give several figures. */
   readonly rounds: readonly string[];
   readonly needs: readonly string[];
-  /** Contenders that it makes sense for; all when absent. */
-  readonly suits?: (contender: string) => boolean;
+  /** Who takes part, when it is not the tunnels. */
+  readonly contenders?: readonly Contender[];
   prepare(topology: Topology, running: Running): Promise<void>;
   measure(round: string, topology: Topology, running: Running, seconds: number): Promise<Figure[]>;
 }

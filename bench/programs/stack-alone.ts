@@ -1,0 +1,45 @@
+/**
+ * The laptop's stack without a tunnel: TUN → netstack → kernel socket, in one process. It opens the device NAME
+ * where it runs (its sockets stay there) and says "ready"; the benchmark then moves the device to the guest.
+ */
+import { Arena, BlockPool, ENDPOINT_BYTES } from "../../src/base/index.js";
+import { type Context, StreamQueue } from "../../src/dataplane/context.js";
+import { Dial } from "../../src/dataplane/dial.js";
+import { Loop, StackMachine } from "../../src/dataplane/loop.js";
+import { TunLink } from "../../src/dataplane/tun-link.js";
+import { EPOLLIN, openTun, Poller } from "../../src/linux/index.js";
+import { Stack } from "../../src/netstack/index.js";
+
+const ARENA_BYTES = 256 << 20;
+const PACKET_BYTES = 4 << 20;
+const [name = "bench0", mtu = "1500"] = process.argv.slice(2);
+
+const arena = new Arena(ARENA_BYTES);
+const loop = new Loop(new Poller(arena));
+const scratchEndpoint = arena.reserve(ENDPOINT_BYTES);
+const scratchDatagram = arena.reserve(65_536);
+const poolBytes = ARENA_BYTES - PACKET_BYTES;
+const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
+const streams = new StreamQueue();
+const context: Context = { arena, pool, loop, streams, scratchEndpoint, scratchDatagram, tell: () => {} };
+loop.addMachine(streams);
+
+const device = openTun({ name, tso: true });
+const link = new TunLink(context, device.fd, Number(mtu), device.tso);
+const stack = new Stack({
+  arena,
+  pool,
+  random: { uint32: () => (Math.random() * 2 ** 32) >>> 0, fill: bytes => bytes.fill(7) },
+  handler: {
+    onTcpSyn(connection) {
+      const targets = [{ address: connection.local, port: connection.localPort }];
+      new Dial(context, connection, { targets, skipsRefusal: false });
+    },
+    onUdpFlow: flow => flow.refuse("port"),
+    onEcho: () => "reply",
+  },
+});
+link.join(stack);
+loop.add(device.fd, EPOLLIN, link);
+loop.addMachine(new StackMachine(stack));
+process.stdout.write("ready\n", () => loop.run());
