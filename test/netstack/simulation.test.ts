@@ -69,7 +69,7 @@ function runSeed(seed: number): string | null {
 }
 
 t.test("seeded transfers arrive whole and leave nothing behind", async t => {
-  const only = process.env["SEED"];
+  const only = process.env.SEED;
   const seeds = only === undefined ? Array.from({ length: TRANSFERS }, (_, i) => i + 1) : [Number(only)];
   for (const seed of seeds) {
     let failure: string | null;

@@ -14,6 +14,9 @@ import { type Seq, seqLeq, seqLt } from "./seq.js";
 /** Recoveries after which a widened reordering window is narrowed again (§6.2 step 4). */
 const REO_WND_PERSIST = 16;
 
+/** The caller's clock stands still for a batch, so a fast path's round trip may measure as nothing. */
+const MIN_REO_WND_MS: Milliseconds = 1;
+
 export class Rack {
   /** Set by `detectLosses`: how many bytes it marked. */
   newlyLostBytes = 0;
@@ -23,11 +26,18 @@ export class Rack {
   private rtt: Milliseconds = 0.1;
   /** Highest sequence number delivered. */
   private fack: Seq = 0;
+  /** `fack` before the ACK that is being processed. */
+  private priorFack: Seq = 0;
   private reorderingSeen = false;
   private reoWndMult = 1;
   private reoWndPersist = REO_WND_PERSIST;
   private dsackRound: Seq = 0;
   private dsackRoundActive = false;
+
+  /** The order in which one ACK's blocks are walked says nothing about the order of delivery. */
+  onAck(): void {
+    this.priorFack = this.fack;
+  }
 
   /** Steps 1–3: entry `index` has just been SACKed or acknowledged for the first time. */
   onDelivered(queue: SentQueue, index: number, now: Milliseconds, minRtt: Milliseconds): void {
@@ -35,7 +45,7 @@ export class Rack {
     const sentAt = queue.sentAt(index);
     const again = (queue.flagsOf(index) & RETRANSMITTED) !== 0;
     if (!this.started || seqLt(this.fack, end)) this.fack = end;
-    else if (seqLt(end, this.fack) && !again) this.reorderingSeen = true;
+    else if (seqLt(end, this.priorFack) && !again) this.reorderingSeen = true;
     const rtt = now - sentAt;
     // An ACK this soon after a retransmission was caused by the original (step 2).
     if (again && rtt < minRtt) return;
@@ -91,7 +101,7 @@ export class Rack {
 
   private reorderingWindow(queue: SentQueue, rtt: RttEstimator, inRecovery: boolean): Milliseconds {
     if (!this.reorderingSeen && (inRecovery || queue.sackedCount >= DUPLICATE_ACK_THRESHOLD)) return 0;
-    return Math.min((this.reoWndMult * rtt.minRtt) / 4, rtt.srtt);
+    return Math.max(Math.min((this.reoWndMult * rtt.minRtt) / 4, rtt.srtt), MIN_REO_WND_MS);
   }
 }
 

@@ -97,7 +97,8 @@ export class Receiver {
    * no telling until a quarter has come free; one that runs dry is told of each segment's worth.
    */
   get windowUpdateDue(): boolean {
-    if (this.ring === null || this.finSeen) return false;
+    // Before the first byte the window of the handshake is more than the peer's initial window can use.
+    if (this.ring === null || this.finSeen || this.nxt === seqAdd(this.irs, 1)) return false;
     const gain = seqDistance(seqAdd(this.nxt, this.space), this.edge);
     if (gain <= 0) return false;
     return gain >= (this.wnd * 2 < this.ring.limit ? this.worthwhile() : this.ring.limit >> 2);

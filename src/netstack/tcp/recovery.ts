@@ -19,7 +19,7 @@ import { Rack } from "./rack.js";
 import type { Segment } from "./segment.js";
 import type { Sender } from "./sender.js";
 import { LOST, RETRANSMITTED, SACKED } from "./sent-queue.js";
-import { type Seq, seqDistance, seqLeq, seqLt } from "./seq.js";
+import { type Seq, seqLeq, seqLt } from "./seq.js";
 
 export class LossRecovery {
   phase: "open" | "recovery" | "loss" = "open";
@@ -122,7 +122,7 @@ export class LossRecovery {
     this.counters.tcpTimeouts++;
     // The oldest cannot be SACKed and yet not acknowledged, unless the peer dropped it again.
     if (queue.count > 0 && (queue.flagsOf(0) & SACKED) !== 0) this.forgetSacks();
-    sender.congestion.onTimeout(sender.inFlight, now, this.phase === "open");
+    sender.congestion.onTimeout(sender.outstanding, now, this.phase === "open");
     for (let i = 0; i < queue.count; i++) queue.markLost(i);
     this.lostHint = 0;
     this.duplicateAcks = 0;
@@ -191,7 +191,7 @@ export class LossRecovery {
     this.probeOutstanding = false;
     if (!this.probeWasRetransmission || acked === 0 || this.phase !== "open") return;
     const { congestion } = this.sender;
-    congestion.onLoss(this.sender.inFlight, now);
+    congestion.onLoss(this.sender.outstanding, now);
     congestion.onRecovered(now);
   }
 
@@ -245,8 +245,8 @@ export class LossRecovery {
     this.counters.tcpFastRecoveries++;
     this.phase = "recovery";
     this.recoveryPoint = sender.nxt;
-    sender.congestion.onLoss(sender.inFlight + sender.queue.lostBytes, now);
-    this.prr.start(seqDistance(sender.nxt, sender.una), sender.congestion.ssthresh);
+    sender.congestion.onLoss(sender.outstanding, now);
+    this.prr.start(sender.outstanding, sender.congestion.ssthresh);
   }
 
   /** RFC 6582 §3.2 step 3: without SACK one more than the recovery point, or stray duplicates start anew. */

@@ -86,10 +86,15 @@ export class Sender {
     return this.finSent ? 0 : seqDistance(this.dataEnd, this.nxt);
   }
 
+  /** RFC 5681 "FlightSize": sent and not cumulatively acknowledged. */
+  get outstanding(): number {
+    return seqDistance(this.nxt, this.una);
+  }
+
   /** RFC 6675 "pipe", in bytes. */
   get inFlight(): number {
     const { queue } = this;
-    const pipe = seqDistance(this.nxt, this.una) - queue.sackedBytes - queue.lostBytes;
+    const pipe = this.outstanding - queue.sackedBytes - queue.lostBytes;
     return Math.max(0, pipe - this.recovery.duplicateAcks * this.mss);
   }
 
@@ -106,6 +111,7 @@ export class Sender {
     const priorInFlight = this.inFlight;
     const acked = seqDistance(segment.ack, this.una);
     this.earliest = -1;
+    this.recovery.rack.onAck();
     this.windowChanged = this.updateWindow(segment);
     let delivered = 0;
     if (segment.options.sackCount > 0 && this.sackPermitted)

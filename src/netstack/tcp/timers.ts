@@ -36,7 +36,7 @@ const INITIAL_PROBE_MS: Milliseconds = 1000;
 
 /** Something left. The timer starts if it does not run (RFC 6298 §5.1); a probe moves on (RFC 8985 §7.2). */
 export function armAfterSending(c: TcpConnection, now: Milliseconds): void {
-  if (c.sendTimer === "rto" || c.sendTimer === "reorder") return;
+  if (c.sendTimer === "reorder" || (c.sendTimer === "rto" && !c.snd.recovery.mayProbe)) return;
   if (c.sendTimer === "none" || c.sendTimer === "persist") c.rtoAt = now + c.snd.rtt.rto;
   if (isSynchronized(c.state)) armProbeOrRto(c, now);
   else c.armSend("syn", now + c.snd.rtt.rto);
@@ -52,6 +52,12 @@ export function armAfterAck(c: TcpConnection, progress: boolean, now: Millisecon
   if (progress) c.rtoAt = now + snd.rtt.rto;
   if (snd.recovery.reorderDelay > 0) c.armSend("reorder", Math.min(now + snd.recovery.reorderDelay, c.rtoAt));
   else if (progress || c.sendTimer !== "rto") armProbeOrRto(c, now);
+}
+
+/** The oldest segment was sent again: it has a whole time-out to be acknowledged. */
+export function armAfterRetransmit(c: TcpConnection, now: Milliseconds): void {
+  c.rtoAt = now + c.snd.rtt.rto;
+  if (c.sendTimer !== "reorder") c.armSend("rto", c.rtoAt);
 }
 
 function armProbeOrRto(c: TcpConnection, now: Milliseconds): void {

@@ -13,7 +13,7 @@ import { DISPATCH_QUANTUM_BYTES, MAX_SENT_SEGMENTS } from "./constants.js";
 import { sendAck, sendData, sendSyn } from "./output.js";
 import { seqAdd, seqDistance } from "./seq.js";
 import { isSynchronized, maySend } from "./states.js";
-import { armAfterSending } from "./timers.js";
+import { armAfterRetransmit, armAfterSending } from "./timers.js";
 
 /** What a turn ended with. */
 export const DONE = 0;
@@ -132,10 +132,14 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   return true;
 }
 
-/** At least one segment may always be in flight, or recovery would stall. */
+/**
+ * At least one segment may always be in flight, or recovery would stall. Without SACK each partial ACK sends
+ * its hole whatever the window (RFC 6582 §3.2 step 3).
+ */
 function mayRetransmit(c: TcpConnection): boolean {
   const { snd } = c;
   const { inFlight } = snd;
+  if (!snd.sackPermitted && snd.recovery.phase === "recovery") return true;
   return inFlight === 0 || inFlight + snd.mss <= snd.congestion.cwnd;
 }
 
@@ -159,7 +163,8 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
   queue.markRetransmitted(index, now);
   snd.recovery.onSent(payload);
   snd.lastSentAt = now;
-  armAfterSending(c, now);
+  if (index === 0) armAfterRetransmit(c, now);
+  else armAfterSending(c, now);
   return queue.lengthOf(index);
 }
 

@@ -16,12 +16,12 @@ export interface CongestionControl {
   setMss(mss: number): void;
   /** `bytes` were delivered outside of recovery, while the window was the limit. */
   onAck(bytes: number, now: Milliseconds, srtt: Milliseconds): void;
-  /** A loss episode begins: sets `ssthresh`. */
-  onLoss(inFlight: number, now: Milliseconds): void;
+  /** A loss episode begins: sets `ssthresh`. `outstanding` is RFC 5681's FlightSize. */
+  onLoss(outstanding: number, now: Milliseconds): void;
   /** The episode is over. */
   onRecovered(now: Milliseconds): void;
   /** The retransmission timer fired; `first` unless it had fired for the same data before. */
-  onTimeout(inFlight: number, now: Milliseconds, first: boolean): void;
+  onTimeout(outstanding: number, now: Milliseconds, first: boolean): void;
   /** Nothing was in flight for a time-out (RFC 5681 §4.1). */
   onIdle(): void;
 }

@@ -56,11 +56,11 @@ export class Cubic implements CongestionControl {
     if (left > 0) this.avoidCongestion(left, now, srtt);
   }
 
-  onLoss(inFlight: number, _now: Milliseconds): void {
+  onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;
     this.rememberLoss();
-    // §4.6: from the window; RFC 5681 §3.1 from what is in flight, so an idle sender's window does not count.
-    this.ssthresh = Math.max(Math.floor(Math.min(this.cwnd, inFlight + this.mss) * BETA), 2 * this.mss);
+    // §4.6: from the window; RFC 5681 §3.1 from what is outstanding, so an idle sender's window does not count.
+    this.ssthresh = Math.max(Math.floor(Math.min(this.cwnd, outstanding) * BETA), 2 * this.mss);
   }
 
   onRecovered(now: Milliseconds): void {
@@ -68,8 +68,8 @@ export class Cubic implements CongestionControl {
     this.startEpoch(now);
   }
 
-  onTimeout(inFlight: number, now: Milliseconds, first: boolean): void {
-    if (first) this.onLoss(inFlight, now);
+  onTimeout(outstanding: number, now: Milliseconds, first: boolean): void {
+    if (first) this.onLoss(outstanding, now);
     this.cwnd = this.mss;
     // §4.8: the stage after slow start begins anew, with K = 0.
     this.epoch = -1;

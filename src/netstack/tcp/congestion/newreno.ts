@@ -31,9 +31,9 @@ export class NewReno implements CongestionControl {
     }
   }
 
-  onLoss(inFlight: number, _now: Milliseconds): void {
+  onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;
-    this.ssthresh = Math.max(inFlight >> 1, 2 * this.mss);
+    this.ssthresh = Math.max(outstanding >> 1, 2 * this.mss);
     this.counted = 0;
   }
 
@@ -41,8 +41,8 @@ export class NewReno implements CongestionControl {
     this.cwnd = Math.max(this.ssthresh, 2 * this.mss);
   }
 
-  onTimeout(inFlight: number, now: Milliseconds, first: boolean): void {
-    if (first) this.onLoss(inFlight, now);
+  onTimeout(outstanding: number, now: Milliseconds, first: boolean): void {
+    if (first) this.onLoss(outstanding, now);
     this.cwnd = this.mss;
   }
 

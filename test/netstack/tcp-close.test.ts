@@ -1,0 +1,185 @@
+/** Ends: RFC 9293 §3.6 and the states of figure 5 from FIN on. */
+import t from "tap";
+import { pattern, RawPeer, synOptions } from "./raw-peer.js";
+
+function established(stack: ConstructorParameters<typeof RawPeer>[0] = {}): RawPeer {
+  const peer = new RawPeer(stack);
+  peer.establish({ sack: true });
+  return peer;
+}
+
+t.test("active close: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, gone after 2 MSL", async t => {
+  const peer = established();
+  peer.write("bye");
+  peer.sendRing.finish();
+  peer.dispatch();
+  t.same(peer.lines(), ["FP. 1:4 ack 1"], "FIN rides on the last bytes");
+  t.equal(peer.connection?.state, "FIN-WAIT-1");
+  peer.send({ flags: ".", seq: 1, ack: 5 });
+  t.equal(peer.connection?.state, "FIN-WAIT-2");
+  peer.send({ flags: "P.", seq: 1, ack: 5, data: "late" });
+  t.equal(peer.text(), "late", "half-close: the peer may go on for as long as it likes");
+  peer.sent();
+  peer.send({ flags: "F.", seq: 5, ack: 5 });
+  t.same(peer.lines(), [". 5:5 ack 6"]);
+  t.equal(peer.connection?.state, "TIME-WAIT");
+  t.equal(peer.closed, "closed", "the user is done with it");
+  t.ok(peer.receiveRing.finished);
+  peer.step(59_000);
+  t.equal(peer.connection?.state, "TIME-WAIT");
+  peer.step(2000);
+  t.equal(peer.connection?.state, "CLOSED");
+  t.equal(peer.stack.connections().length, 0);
+  t.equal(peer.stack.pollAt(), Number.POSITIVE_INFINITY);
+});
+
+t.test("passive close: CLOSE-WAIT, LAST-ACK, CLOSED", async t => {
+  const peer = established();
+  peer.send({ flags: "F.", seq: 1, ack: 1 });
+  t.same(peer.lines(), [". 1:1 ack 2"]);
+  t.equal(peer.connection?.state, "CLOSE-WAIT");
+  peer.write("answer");
+  peer.dispatch();
+  t.same(peer.lines(), ["P. 1:7 ack 2"], "the other direction stays open");
+  peer.sendRing.finish();
+  peer.dispatch();
+  t.same(peer.lines(), ["F. 7:7 ack 2"]);
+  t.equal(peer.connection?.state, "LAST-ACK");
+  peer.send({ flags: ".", seq: 2, ack: 8 });
+  t.equal(peer.closed, "closed");
+  t.equal(peer.stack.connections().length, 0);
+});
+
+t.test("simultaneous close: CLOSING, TIME-WAIT", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.sent();
+  peer.send({ flags: "F.", seq: 1, ack: 1 });
+  t.equal(peer.connection?.state, "CLOSING");
+  t.same(peer.lines(), [". 2:2 ack 2"]);
+  peer.send({ flags: ".", seq: 2, ack: 2 });
+  t.equal(peer.connection?.state, "TIME-WAIT");
+  t.equal(peer.closed, "closed");
+});
+
+t.test("FIN and its ACK in one segment go straight to TIME-WAIT", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.send({ flags: "F.", seq: 1, ack: 2 });
+  t.equal(peer.connection?.state, "TIME-WAIT");
+});
+
+t.test("a lost FIN is sent again", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.sent();
+  peer.step(1500);
+  const again = peer.sent();
+  t.ok(again.length >= 1);
+  t.ok(again.every(segment => segment.flags === "F." && segment.seq === 1));
+});
+
+t.test("RFC 9293 §3.10.7.4: TIME-WAIT acknowledges a FIN that comes again and starts anew", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.send({ flags: "F.", seq: 1, ack: 2 });
+  peer.sent();
+  peer.step(50_000);
+  peer.send({ flags: "F.", seq: 1, ack: 2 });
+  t.same(peer.lines(), [". 2:2 ack 2"]);
+  peer.step(50_000);
+  t.equal(peer.connection?.state, "TIME-WAIT");
+});
+
+t.test("RFC 1337: RST does not end TIME-WAIT", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.send({ flags: "F.", seq: 1, ack: 2 });
+  peer.send({ flags: "R", seq: 2 });
+  t.equal(peer.connection?.state, "TIME-WAIT");
+});
+
+t.test("RFC 9293 §3.6.1, RFC 6191: a newer SYN takes over from TIME-WAIT, an older one does not", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.send({ flags: "F.", seq: 1, ack: 2 });
+  peer.sent();
+  const old = peer.connection;
+  let asked = 0;
+  peer.onSyn = () => asked++;
+  peer.closed = null;
+  peer.send({ flags: "S", seq: -50, options: synOptions({}) });
+  t.equal(asked, 0);
+  t.equal(old?.state, "TIME-WAIT");
+  peer.send({ flags: "S", seq: 1000, options: synOptions({}) });
+  t.equal(asked, 1);
+  t.equal(old?.state, "CLOSED");
+});
+
+t.test("text after the peer's FIN is not taken", async t => {
+  const peer = established();
+  peer.send({ flags: "F.", seq: 1, ack: 1 });
+  peer.send({ flags: ".", seq: 2, ack: 1, data: "late" });
+  t.equal(peer.receiveRing.length, 0);
+});
+
+t.test("abort: RST with the right numbers, rings aborted, the user told", async t => {
+  const peer = established();
+  peer.write(pattern(100));
+  peer.dispatch();
+  peer.sent();
+  peer.connection?.abort();
+  t.equal(peer.closed, "reset");
+  peer.dispatch();
+  t.same(peer.lines(), ["R. 101:101 ack 1"]);
+  t.ok(peer.readerAborted && peer.writerAborted);
+  t.equal(peer.pool.usedBytes, 0);
+});
+
+t.test("abort on a blocked link: the RST leaves when the link opens", async t => {
+  const peer = established();
+  peer.blocked = true;
+  peer.connection?.abort();
+  peer.dispatch();
+  peer.blocked = false;
+  peer.stack.linkWritable(peer);
+  peer.dispatch();
+  t.same(peer.lines(), ["R. 1:1 ack 1"]);
+});
+
+t.test("FIN-WAIT-2 does not last when nobody reads any more", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.send({ flags: ".", seq: 1, ack: 2 });
+  peer.sent();
+  peer.step(300_000);
+  t.equal(peer.connection?.state, "FIN-WAIT-2", "a half-closed connection is legitimate");
+  peer.receiveRing.dispose();
+  peer.step(61_000);
+  t.equal(peer.closed, "reset");
+});
+
+t.test("text for a ring that was disposed of is answered with RST", async t => {
+  const peer = established();
+  peer.receiveRing.dispose();
+  peer.send({ flags: ".", seq: 1, ack: 1, data: "x" });
+  t.equal(peer.closed, "reset");
+  t.equal(peer.sent().at(-1)?.flags, "R.");
+});
+
+t.test("the ring is drained by its reader after the connection is gone", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.send({ flags: "F.", seq: 1, ack: 2, data: "last words" });
+  t.equal(peer.closed, "closed");
+  t.equal(peer.text(), "last words");
+  t.equal(peer.pool.usedBytes, 0);
+});
