@@ -24,7 +24,8 @@ import { CookieChecker } from "./cookie.js";
 import { Drop } from "./drop.js";
 import { openInitiation } from "./handshake.js";
 import { COOKIE_RECEIVER_AT, RESPONSE_RECEIVER_AT, readInt32 } from "./message.js";
-import type { Peer, PeerHost } from "./peer.js";
+import type { Peer } from "./peer.js";
+import type { PeerHost } from "./peer-host.js";
 import { SourceLimiter, TokenBucket } from "./ratelimiter.js";
 
 /** A mac1 takes 6 µs: at most an eighth of a core. What comes beyond is not even looked at. */

@@ -6,7 +6,8 @@ export {
   type PeerConfig,
 } from "./device.js";
 export { type DeviceCounters, Drop, type DropReason, dropReasonName } from "./drop.js";
-export { type DatagramOutput, type DeviceEvents, Peer } from "./peer.js";
+export { Peer } from "./peer.js";
+export type { DatagramOutput, DeviceEvents } from "./peer-host.js";
 export {
   applySet,
   ERRNO_INVALID,

@@ -7,8 +7,16 @@
  *    not send with it yet)                             packets)
  * ```
  */
-import type { AeadKey, Milliseconds } from "../base/index.js";
-import { REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME_MS } from "./constants.js";
+import type { AeadKey, Arena, Milliseconds } from "../base/index.js";
+import {
+  MESSAGE_TRANSPORT,
+  PADDING_BYTES,
+  REJECT_AFTER_MESSAGES,
+  REJECT_AFTER_TIME_MS,
+  TAG_BYTES,
+  TRANSPORT_HEADER_BYTES,
+} from "./constants.js";
+import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
 import { ReplayWindow } from "./replay.js";
 
 export class Keypair {
@@ -45,6 +53,26 @@ export class Keypair {
 
   canReceive(counter: number, now: Milliseconds): boolean {
     return now - this.createdAt < REJECT_AFTER_TIME_MS && counter < REJECT_AFTER_MESSAGES;
+  }
+
+  /**
+   * Makes a transport message of the inner packet at `offset`, in place, from 16 bytes before it; returns its
+   * length. 31 bytes behind the packet must be free.
+   */
+  seal(arena: Arena, offset: number, length: number, mtu: number): number {
+    const { view, u8 } = arena;
+    // Paper §5.4.6: padded with zeros to 16 bytes; but never past the MTU, where it would only fragment.
+    let padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
+    if (padded > mtu) padded = Math.max(length, mtu);
+    for (let at = offset + length; at < offset + padded; at++) u8[at] = 0;
+    const counter = this.sendCounter++;
+    const start = offset - TRANSPORT_HEADER_BYTES;
+    view.setUint32(start, MESSAGE_TRANSPORT, true);
+    view.setInt32(start + TRANSPORT_RECEIVER_AT, this.remoteIndex, true);
+    view.setUint32(start + TRANSPORT_COUNTER_AT, counter, true);
+    view.setUint32(start + TRANSPORT_COUNTER_AT + 4, counter / 0x1_0000_0000, true);
+    this.sendKey.seal(offset, padded, counter);
+    return TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
   }
 
   destroy(): void {

@@ -5,7 +5,6 @@
  * and routing are the device's, the first look at handshake messages is the gate's.
  */
 import {
-  type Arena,
   ENDPOINT_BYTES,
   type Endpoint,
   type Milliseconds,
@@ -18,64 +17,22 @@ import {
   KEEPALIVE_BYTES,
   KEEPALIVE_TIMEOUT_MS,
   KEY_BYTES,
-  MESSAGE_TRANSPORT,
-  PADDING_BYTES,
   REJECT_AFTER_TIME_MS,
   REKEY_AFTER_MESSAGES,
   REKEY_AFTER_TIME_MS,
   REKEY_TIMEOUT_MS,
   RESPONSE_BYTES,
-  TAG_BYTES,
   TRANSPORT_HEADER_BYTES,
 } from "./constants.js";
 import { CookieKeeper } from "./cookie.js";
-import { count, type DeviceCounters } from "./drop.js";
-import { Handshake, type Identity, type OpenedInitiation, type SessionKeys } from "./handshake.js";
-import type { IndexTable } from "./index-table.js";
+import { count } from "./drop.js";
+import { Handshake, type OpenedInitiation, type SessionKeys } from "./handshake.js";
 import { Keypair, KeypairSlots } from "./keypair.js";
-import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
-import type { Schedule } from "./schedule.js";
+import type { PeerHost } from "./peer-host.js";
+import { Silence } from "./silence.js";
 import { StagingQueue } from "./staging.js";
-import type { TimestampSource } from "./tai64n.js";
 import { PeerTimers, type TimerActions } from "./timers.js";
 
-/** Takes datagrams that the device builds itself: handshakes, cookies, keep-alives, staged packets. */
-export interface DatagramOutput {
-  /**
-   * Must not call back into the device.
-   * @param endpoint 20 bytes as in base/endpoint
-   * @param offset arena offset; the bytes are valid until the call returns
-   */
-  send(endpoint: Uint8Array, offset: number, length: number): void;
-}
-
-/** Told during `process` and `poll`; must not add or remove peers from within. */
-export interface DeviceEvents {
-  /** A session came up. */
-  onHandshake(peer: Peer, now: Milliseconds): void;
-  /** No answer for 5 s, and again after each further minute. `seconds` counts from the first attempt. */
-  onHandshakeTimeout(peer: Peer, seconds: number): void;
-  /** The peer was heard from another address: `peer.endpoint` has changed. */
-  onPeerEndpoint(peer: Peer): void;
-}
-
-/** What a peer needs of its device. */
-export interface PeerHost {
-  readonly arena: Arena;
-  readonly identity: Identity;
-  readonly output: DatagramOutput;
-  readonly events: DeviceEvents;
-  readonly indexes: IndexTable<Peer>;
-  readonly schedule: Schedule<PeerTimers>;
-  readonly timestamps: TimestampSource;
-  readonly wallClock: () => number;
-  readonly counters: DeviceCounters;
-  readonly mtu: number;
-  /** Arena offset of a datagram buffer for what the device itself sends. */
-  readonly scratch: number;
-}
-
-const REPORT_AGAIN_MS = 60_000;
 const NO_INDEX = 0;
 
 export class Peer implements TimerActions {
@@ -105,8 +62,7 @@ export class Peer implements TimerActions {
   private readonly endpointWords: Int32Array;
   private handshakeIndex = NO_INDEX;
   private hasHandshakeIndex = false;
-  private unansweredSince: Milliseconds = NEVER;
-  private reportAt: Milliseconds = NEVER;
+  private readonly silence: Silence = new Silence();
 
   constructor(host: PeerHost, publicKey: Uint8Array) {
     this.host = host;
@@ -162,19 +118,7 @@ export class Peer implements TimerActions {
   }
 
   private sealWith(keypair: Keypair, offset: number, length: number): number {
-    const { view, u8 } = this.host.arena;
-    // Paper §5.4.6: padded with zeros to 16 bytes; but never past the MTU, where it would only fragment.
-    let padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
-    if (padded > this.host.mtu) padded = Math.max(length, this.host.mtu);
-    for (let at = offset + length; at < offset + padded; at++) u8[at] = 0;
-    const counter = keypair.sendCounter++;
-    const start = offset - TRANSPORT_HEADER_BYTES;
-    view.setUint32(start, MESSAGE_TRANSPORT, true);
-    view.setInt32(start + TRANSPORT_RECEIVER_AT, keypair.remoteIndex, true);
-    view.setUint32(start + TRANSPORT_COUNTER_AT, counter, true);
-    view.setUint32(start + TRANSPORT_COUNTER_AT + 4, counter / 0x1_0000_0000, true);
-    keypair.sendKey.seal(offset, padded, counter);
-    const total = TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
+    const total = keypair.seal(this.host.arena, offset, length, this.host.mtu);
     this.txBytes += total;
     return total;
   }
@@ -301,8 +245,7 @@ export class Peer implements TimerActions {
   private handshakeComplete(now: Milliseconds): void {
     this.timers.handshakeComplete();
     this.lastHandshakeAt = this.host.wallClock();
-    this.unansweredSince = NEVER;
-    this.reportAt = NEVER;
+    this.silence.ended();
     count(this.host.counters, "handshakes");
     this.host.events.onHandshake(this, now);
   }
@@ -313,13 +256,8 @@ export class Peer implements TimerActions {
   }
 
   private reportSilence(now: Milliseconds): void {
-    if (this.unansweredSince === NEVER) {
-      this.unansweredSince = now;
-      this.reportAt = now + REKEY_TIMEOUT_MS;
-    } else if (now >= this.reportAt) {
-      this.reportAt = now + REPORT_AGAIN_MS;
-      this.host.events.onHandshakeTimeout(this, Math.floor((now - this.unansweredSince) / 1000));
-    }
+    const seconds = this.silence.report(now);
+    if (seconds >= 0) this.host.events.onHandshakeTimeout(this, seconds);
   }
 
   // ---- receiving ----
