@@ -20,6 +20,7 @@ import { type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
 import { http } from "./scenarios/http.js";
+import { ledger } from "./scenarios/ledger.js";
 import { stack } from "./scenarios/stack.js";
 import { connects, trips } from "./scenarios/trips.js";
 
@@ -32,7 +33,7 @@ const CONTENDERS: readonly Contender[] = [
   sshuttle,
   none,
 ];
-const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack];
+const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack, ledger];
 /** Everybody who may be named, the tunnels first. */
 const EVERYBODY = [...CONTENDERS, ...SCENARIOS.flatMap(scenario => scenario.contenders ?? [])];
 const SUBJECT = czctl.name;
