@@ -23,6 +23,7 @@ import type { AgentSockets } from "./sockets.js";
 import { type AgentConfig, peersPath, readPeers } from "./state.js";
 import { type Exposed, exposeServices } from "./target-addresses.js";
 import { agentAddresses, INNER_MTU, tunnelPrefixes } from "./tunnel.js";
+import { removeUapiSocket, uapiSocketPath } from "./uapi-socket.js";
 
 /** Allows nothing: no message names it. */
 const NO_GRANT = "";
@@ -47,6 +48,7 @@ export class Agent {
   readonly #keeper: DataplaneKeeper;
   readonly #events: AgentEvents;
   readonly #endpoints: LastEndpoints;
+  readonly #uapiPath: string | null;
   #devices: ReadonlyMap<string, Device> = new Map();
   #grants: Grants = new Map();
   #exposed: Exposed = { targets: [], services: [] };
@@ -64,6 +66,7 @@ export class Agent {
     this.#teamspace = { zone: config.zone, teamspace: config.teamspace, agentVersion: version };
     this.#exposure = new Exposure(this.#exposed, this.#grants, this.#teamspace);
     this.#endpoints = new LastEndpoints(options.dir, log);
+    this.#uapiPath = uapiSocketPath(config.listenPort);
     this.#events = new AgentEvents(log, publicKey => this.#devices.get(publicKey)?.record.name);
     this.#keeper = new DataplaneKeeper({
       log,
@@ -119,6 +122,7 @@ export class Agent {
 
   async stop(): Promise<void> {
     await this.#keeper.stop();
+    if (this.#uapiPath !== null) await removeUapiSocket(this.#uapiPath);
     // Whatever was still being opened is open or has failed now, and can be closed.
     await this.#starting?.catch(() => {});
     this.#watch?.stop();
@@ -209,6 +213,7 @@ export class Agent {
         socketPath: sockets.controlPath,
         remote: formatEndpoint({ address: inner[0], port: CONTROL_PORT }),
       },
+      ...(this.#uapiPath === null ? {} : { uapiSocketPath: this.#uapiPath }),
       ...(disableOffloads.length === 0 ? {} : { disable: disableOffloads }),
     };
   }

@@ -10,3 +10,4 @@ export * from "./service-schema.js";
 export * from "./services-file.js";
 export * from "./source.js";
 export * from "./virtual-addresses.js";
+export * from "./wg-quick.js";

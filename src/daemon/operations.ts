@@ -4,7 +4,7 @@
  */
 import type { DaemonOperations, OperationName, Settings, SpaceSummary } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
-import { isLabel, isPlainName, parseCredential, parseRules } from "../catalog/index.js";
+import { isLabel, isPlainName, parseCredentialFile, parseRules } from "../catalog/index.js";
 import { StateLock } from "./lock.js";
 import { DEFAULT_RULES, loadState, type Space, type State, saveState, selectedSpace } from "./state.js";
 
@@ -20,7 +20,7 @@ type StateOperations = {
 /** Each changes `state` or throws and leaves it as it was. Requests come from outside: fields are checked. */
 export const stateOperations: StateOperations = {
   "space.add": (state, request) => {
-    const credential = parseCredential(text(request.credential, "credential"));
+    const credential = parseCredentialFile(text(request.credential, "credential"));
     const name = request.name === undefined ? credential.teamspace : text(request.name, "name");
     if (!isPlainName(name)) {
       throw new CzctlError(`"${name}" cannot be the name of a space`, {

@@ -18,7 +18,7 @@ export function uapiSocketPath(device: string): string | null {
   }
 }
 
-/** Removes sockets of our devices that nobody listens on any more; returns their paths. */
+/** Removes sockets of our devices and agents that nobody listens on any more; returns their paths. */
 export async function removeStaleUapiSockets(): Promise<string[]> {
   let names: string[];
   try {
@@ -27,7 +27,7 @@ export async function removeStaleUapiSockets(): Promise<string[]> {
     return [];
   }
   const removed: string[] = [];
-  for (const name of names.filter(each => /^czctl\d+\.sock$/.test(each))) {
+  for (const name of names.filter(each => /^czctl(\d+|-\d+)\.sock$/.test(each))) {
     const path = join(UAPI_DIRECTORY, name);
     if (await isListening(path)) continue;
     removeFile(path);

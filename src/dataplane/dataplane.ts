@@ -226,8 +226,16 @@ class Running implements DeviceEvents, UapiOwner {
     loop.addMachine(new StackMachine(this.tunnelStack));
     loop.addMachine(this.tunnel);
     this.setPeers(start.peers, []);
-    if (start.uapiSocketPath !== undefined) {
-      new UnixListener(context, start.uapiSocketPath, new UapiServer(context, lineBuffer, this));
+    if (start.uapiSocketPath !== undefined) this.listenForWg(start.uapiSocketPath, lineBuffer);
+  }
+
+  /** A tunnel that `wg show` cannot see is still a tunnel: another device may bear our name. */
+  private listenForWg(path: string, lineBuffer: number): void {
+    try {
+      new UnixListener(this.context, path, new UapiServer(this.context, lineBuffer, this));
+    } catch (error) {
+      const message = `wg show will not find this: ${(error as Error).message}`;
+      this.context.tell({ type: "log", level: "warn", message });
     }
   }
 

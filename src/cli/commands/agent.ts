@@ -3,7 +3,9 @@ import type { Argv } from "yargs";
 import type { AgentPeerRow, KubernetesOptions } from "../../agent/index.js";
 import { plainText, textLogger } from "../../base/index.js";
 import { type Flags, type Program, usageError } from "../context.js";
+import { type FormatFlags, invitationFormat, withFormat } from "../invitation-format.js";
 import { formatBytes, formatDuration, formatTable, paint, print, printJson } from "../output.js";
+import { renderQr } from "../qr.js";
 
 interface InitFlags {
   endpoint: string;
@@ -61,7 +63,7 @@ export function addAgentCommands(program: Program): void {
         "invite <name>",
         "Make a device known and print its credential, which is kept nowhere else",
         own =>
-          own.positional("name", { type: "string", demandOption: true }).option("allow", {
+          withFormat(own).positional("name", { type: "string", demandOption: true }).option("allow", {
             type: "string",
             array: true,
             requiresArg: true,
@@ -169,18 +171,31 @@ function kubernetesOptions({ kubeconfig, namespaces }: RunFlags): KubernetesOpti
   };
 }
 
-async function invite(flags: AgentFlags<{ name: string; allow: string[] | undefined }>): Promise<void> {
+interface InviteFlags extends FormatFlags {
+  name: string;
+  allow: string[] | undefined;
+}
+
+async function invite(flags: AgentFlags<InviteFlags>): Promise<void> {
+  const asWanted = invitationFormat(flags);
   const { agentInvite } = await import("../../agent/index.js");
   const allow = flags.allow === undefined ? {} : { allow: flags.allow };
   const made = await agentInvite({ dir: directoryOf(flags), name: flags.name, ...allow });
-  if (flags.json) return printJson(made);
-  process.stdout.write(made.credential);
+  const credential = asWanted(made.credential);
+  if (flags.json) return printJson({ ...made, credential });
+  process.stdout.write(credential);
+  if (flags.qr) process.stderr.write(renderQr(withoutComments(credential)));
   const what = flags.allow === undefined ? "everything" : flags.allow.join(" ");
   process.stderr.write(
     `Device ${made.name} may reach ${what}. Its credential is secret: hand it over safely.\n`,
   );
   if (made.warning !== undefined)
     process.stderr.write(`${paint("yellow", "warning:", process.stderr)} ${made.warning}\n`);
+}
+
+/** A code with less in it is easier to read for a camera. */
+function withoutComments(configuration: string): string {
+  return configuration.replaceAll(/^#.*\n/gm, "");
 }
 
 async function revoke(flags: AgentFlags<{ name: string }>): Promise<void> {
