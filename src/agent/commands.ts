@@ -4,50 +4,33 @@
  */
 import { readFileSync } from "node:fs";
 import type { PeerStatus } from "../api/index.js";
-import { CzctlError, type Logger } from "../base/index.js";
-import {
-  formatCredential,
-  formatRule,
-  isDnsName,
-  isLabel,
-  isPlainName,
-  isPort,
-  parseGrant,
-  parseHostPort,
-} from "../catalog/index.js";
+import type { CzctlError, Logger } from "../base/index.js";
+import { isLabel } from "../catalog/index.js";
 import { liveStatus, pokeAgent } from "./admin.js";
+import { ClusterState } from "./cluster-state.js";
+import {
+  badName,
+  checkInvitation,
+  type Invitation,
+  inviteDevice,
+  type NewAgent,
+  newAgent,
+  withoutDevice,
+} from "./devices.js";
 import { type Discovery, NoDiscovery } from "./discovery/discovery.js";
 import { KubernetesDiscovery } from "./discovery/kubernetes.js";
 import { systemClock } from "./discovery/resource-watch.js";
 import { StaticFileDiscovery } from "./discovery/static-file.js";
 import { ForbiddenAddresses } from "./forbidden.js";
-import { generateKeyPair, generatePresharedKey, randomUlaPrefix } from "./keys.js";
 import { KubernetesClient } from "./kubernetes-client.js";
 import { lockForRun, type RunningAgent, withPeersLock } from "./locks.js";
 import { Agent } from "./run.js";
 import { placeSockets } from "./sockets.js";
 import { checkPermissions, createAgentState, readAgentConfig, readPeers, writePeers } from "./state.js";
-import {
-  agentAddresses,
-  DEFAULT_TUNNEL4,
-  INNER_MTU,
-  nextAddresses,
-  parseTunnel4,
-  tunnelPrefixes,
-} from "./tunnel.js";
+import { tunnelPrefixes } from "./tunnel.js";
 
-export interface AgentInitOptions {
+export interface AgentInitOptions extends NewAgent {
   dir: string;
-  /** `HOST:PORT` as devices reach the agent from outside; HOST may be a name. */
-  endpoint: string;
-  /** UDP port to bind; default: the endpoint's. */
-  listen?: number;
-  /** Name of the Teamspace; default: "teamspace". */
-  teamspace?: string;
-  /** Cluster domain; default: `cluster.local`. */
-  zone?: string;
-  /** Inner IPv4 prefix for agent and devices; default: 100.126.0.0/16. */
-  tunnelRange?: string;
 }
 
 export interface AgentInitResult {
@@ -67,6 +50,8 @@ export interface AgentRunOptions {
   catalog?: string;
   /** The catalog comes from a cluster instead. */
   kubernetes?: KubernetesOptions;
+  /** TCP port of /metrics, /healthz and /readyz; without it there is none. */
+  metricsPort?: number;
   /** Ends the run; the promise then resolves. */
   signal: AbortSignal;
   log: Logger;
@@ -79,13 +64,14 @@ export interface KubernetesOptions {
   kubeconfig?: string;
   /** Only these; default: the whole cluster. */
   namespaces?: string[];
+  /** Name of the Secret that DIR mirrors (cluster-state.ts); without it DIR is what `agent init` made. */
+  secret?: string;
+  /** Name of the ConfigMap with policy.yaml. */
+  policy?: string;
 }
 
-export interface AgentInviteOptions {
+export interface AgentInviteOptions extends Invitation {
   dir: string;
-  name: string;
-  /** Rules as in `consume`: what the device may reach; absent or empty: everything in the catalog. */
-  allow?: string[];
 }
 
 export interface AgentInviteResult {
@@ -121,42 +107,25 @@ export interface AgentPeerRow {
 }
 
 export async function agentInit(options: AgentInitOptions): Promise<AgentInitResult> {
-  const { dir, endpoint, teamspace = "teamspace", zone = "cluster.local" } = options;
-  const outside = parseHostPort(endpoint);
-  if (outside === null) {
-    throw wrong(
-      "ENDPOINT_INVALID",
-      `"${endpoint}" is not HOST:PORT`,
-      "Write agent.example.com:51820, or [IPV6]:PORT.",
-    );
-  }
-  if (!isPlainName(teamspace)) throw badName("teamspace", teamspace);
-  if (!isDnsName(zone))
-    throw wrong("ZONE_INVALID", `"${zone}" is not a domain`, "Usually it is cluster.local.");
-  const listenPort = options.listen ?? outside.port;
-  if (!isPort(listenPort)) throw wrong("PORT_INVALID", `${listenPort} is not a port`, "Give 1 to 65535.");
-  const tunnel = [parseTunnel4(options.tunnelRange ?? DEFAULT_TUNNEL4), randomUlaPrefix()].map(String) as [
-    string,
-    string,
-  ];
-  const keys = generateKeyPair();
-  const [tunnel4, tunnel6] = tunnel;
-  await createAgentState(dir, {
-    version: 1,
-    teamspace,
-    zone,
-    endpoint,
-    listenPort,
-    ...keys,
-    tunnel4,
-    tunnel6,
-  });
-  return { dir, teamspace, endpoint, listenPort, publicKey: keys.publicKey, tunnel };
+  const { dir } = options;
+  const config = newAgent(options);
+  await createAgentState(dir, config);
+  const { teamspace, endpoint, listenPort, publicKey, tunnel4, tunnel6 } = config;
+  return { dir, teamspace, endpoint, listenPort, publicKey, tunnel: [tunnel4, tunnel6] };
 }
 
 /** Runs until `signal` aborts, or throws when it cannot start. */
 export async function agentRun(options: AgentRunOptions): Promise<void> {
-  const { dir, signal, log, dataplaneEntry } = options;
+  const state = await mirrorCluster(options);
+  try {
+    if (!options.signal.aborted) await runOn(options);
+  } finally {
+    state?.stop();
+  }
+}
+
+async function runOn(options: AgentRunOptions): Promise<void> {
+  const { dir, signal, log, dataplaneEntry, metricsPort } = options;
   const config = await readAgentConfig(dir);
   await checkPermissions(dir);
   if (signal.aborted) return;
@@ -173,6 +142,7 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
     discovery: discoveryOf(options, new ForbiddenAddresses([tunnel.v4, tunnel.v6])),
     version: packageVersion(),
     disableOffloads: readDisabledOffloads(process.env.CZCTL_DISABLE_OFFLOADS),
+    ...(metricsPort === undefined ? {} : { metricsPort }),
     ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
   });
   const aborted = new Promise<void>(resolve =>
@@ -189,6 +159,30 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
   }
 }
 
+/** Fills DIR from the cluster and keeps it so, when a Secret is named. */
+async function mirrorCluster({
+  dir,
+  kubernetes,
+  signal,
+  log,
+}: AgentRunOptions): Promise<ClusterState | null> {
+  const { secret, policy, kubeconfig } = kubernetes ?? {};
+  if (secret === undefined) return null;
+  const client = await KubernetesClient.connect(kubeconfig);
+  const namespace = client.namespace ?? "default";
+  const state = new ClusterState({
+    client,
+    namespace,
+    dir,
+    secret,
+    log,
+    ...(policy === undefined ? {} : { policy }),
+  });
+  signal.addEventListener("abort", () => state.stop(), { once: true });
+  await state.start();
+  return state;
+}
+
 function discoveryOf(options: AgentRunOptions, forbidden: ForbiddenAddresses): Discovery {
   const { catalog, kubernetes, log } = options;
   if (catalog !== undefined) return new StaticFileDiscovery(catalog, forbidden, log);
@@ -201,42 +195,12 @@ function discoveryOf(options: AgentRunOptions, forbidden: ForbiddenAddresses): D
 
 export async function agentInvite(options: AgentInviteOptions): Promise<AgentInviteResult> {
   const { dir, name } = options;
-  if (!isPlainName(name)) throw badName("device", name);
-  const allow = options.allow?.length ? parseGrant(options.allow).map(formatRule) : [];
+  checkInvitation(options);
   const config = await readAgentConfig(dir);
-  const tunnel = tunnelPrefixes(config);
-  const keys = generateKeyPair();
-  const presharedKey = generatePresharedKey();
-  const addresses = await withPeersLock(dir, async () => {
-    const peers = await readPeers(dir);
-    if (peers.some(peer => peer.name.toLowerCase() === name.toLowerCase())) {
-      throw wrong(
-        "DEVICE_EXISTS",
-        `there is a device ${name} already`,
-        "Choose another name, or revoke that one first.",
-      );
-    }
-    const pair = nextAddresses(tunnel, peers).map(String) as [string, string];
-    const { publicKey } = keys;
-    const invitedAt = new Date().toISOString();
-    await writePeers(dir, [...peers, { name, publicKey, presharedKey, addresses: pair, allow, invitedAt }]);
-    return pair;
-  });
-  const credential = formatCredential({
-    version: 1,
-    kind: "czctl-credential",
-    teamspace: config.teamspace,
-    device: name,
-    privateKey: keys.privateKey,
-    presharedKey,
-    innerAddresses: addresses,
-    agent: {
-      publicKey: config.publicKey,
-      endpoint: config.endpoint,
-      innerAddresses: agentAddresses(tunnel).map(String) as [string, string],
-    },
-    zone: config.zone,
-    mtu: INNER_MTU,
+  const { credential, addresses } = await withPeersLock(dir, async () => {
+    const { peers, ...made } = inviteDevice(config, await readPeers(dir), options);
+    await writePeers(dir, peers);
+    return made;
   });
   // The credential exists nowhere else: no trouble with the running agent may cost it.
   const problem = await pokeAgent(dir).catch((error: CzctlError) => error);
@@ -247,11 +211,7 @@ export async function agentInvite(options: AgentInviteOptions): Promise<AgentInv
 export async function agentRevoke({ dir, name }: { dir: string; name: string }): Promise<AgentRevokeResult> {
   await readAgentConfig(dir);
   await withPeersLock(dir, async () => {
-    const peers = await readPeers(dir);
-    const kept = peers.filter(peer => peer.name !== name);
-    if (kept.length === peers.length) {
-      throw wrong("DEVICE_NOT_FOUND", `there is no device ${name}`, "See: czctl agent peers");
-    }
+    const kept = withoutDevice(await readPeers(dir), name);
     await writePeers(dir, kept);
   });
   return { name, live: await pokeAgent(dir) };
@@ -285,13 +245,4 @@ function readDisabledOffloads(text: string | undefined): ("gso" | "gro")[] {
 function packageVersion(): string {
   const url = new URL("../../../package.json", import.meta.url);
   return (JSON.parse(readFileSync(url, "utf8")) as { version: string }).version;
-}
-
-function badName(what: string, name: string): CzctlError {
-  const hint = "Use letters, digits, '.', '_' and '-', at most 63 of them, the first a letter or digit.";
-  return wrong("NAME_INVALID", `${JSON.stringify(name)} cannot be the name of a ${what}`, hint);
-}
-
-function wrong(code: string, message: string, hint: string): CzctlError {
-  return new CzctlError(message, { code, category: "user", hint });
 }

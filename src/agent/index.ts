@@ -13,3 +13,11 @@ export {
   agentRun,
   type KubernetesOptions,
 } from "./commands.js";
+export {
+  type SpaceInstallOptions,
+  type SpaceInstallResult,
+  spaceInstall,
+  spaceInvite,
+  spaceRevoke,
+  spaceUninstall,
+} from "./space.js";

@@ -20,30 +20,33 @@ const KEEP_ALIVE_MS = 15_000;
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export class KubernetesClient {
-  readonly #config: KubeConfig;
+  readonly #load: () => KubeConfig;
+  #config: KubeConfig;
   /** Namespace of the kubeconfig's context, or that of the pod. */
   readonly namespace: string | undefined;
 
   /** @param kubeconfig a path; without it: in a pod its service account, elsewhere $KUBECONFIG or ~/.kube/config */
   static async connect(kubeconfig?: string): Promise<KubernetesClient> {
     const { KubeConfig } = await import("@kubernetes/client-node");
-    const config = new KubeConfig();
-    try {
+    const client = new KubernetesClient(() => {
+      const config = new KubeConfig();
       if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
       else if (process.env.KUBERNETES_SERVICE_HOST && !process.env.KUBECONFIG) config.loadFromCluster();
       else config.loadFromDefault();
+      return config;
+    });
+    if (!/^https?:\/\//.test(client.server)) throw unusable("it names no cluster");
+    return client;
+  }
+
+  private constructor(load: () => KubeConfig) {
+    this.#load = load;
+    try {
+      this.#config = load();
     } catch (cause) {
       throw unusable((cause as Error).message, cause);
     }
-    const server = config.getCurrentCluster()?.server;
-    if (server === undefined) throw unusable("it names no cluster");
-    if (!/^https?:\/\//.test(server)) throw unusable(`its server is ${server}`);
-    return new KubernetesClient(config);
-  }
-
-  private constructor(config: KubeConfig) {
-    this.#config = config;
-    this.namespace = config.getContextObject(config.getCurrentContext())?.namespace;
+    this.namespace = this.#config.getContextObject(this.#config.getCurrentContext())?.namespace;
   }
 
   get server(): string {
@@ -69,6 +72,14 @@ export class KubernetesClient {
     }
   }
 
+  #reload(): KubeConfig {
+    try {
+      return this.#load();
+    } catch {
+      return this.#config;
+    }
+  }
+
   async #send(method: Method, path: string, body: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
     const url = new URL(`${this.server.replace(/\/$/, "")}${path}`);
     const options: RequestOptions = {
@@ -90,11 +101,13 @@ export class KubernetesClient {
       const req = send(url, options, resolve);
       req.setSocketKeepAlive(true, KEEP_ALIVE_MS);
       req.on("timeout", () => req.destroy(new Error("the API server does not answer")));
-      req.on("error", reject);
+      req.on("error", cause => reject(unreachable(url.origin, cause)));
       req.end(text);
     });
     const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) return response;
+    // client-node keeps a token file's content for a minute; this token has just been refused.
+    if (status === 401) this.#config = this.#reload();
     throw await asError(response, status);
   }
 }
@@ -114,6 +127,14 @@ async function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
   return Buffer.concat(chunks).toString("utf8");
+}
+
+function unreachable(server: string, cause: Error): CzctlError {
+  return new CzctlError(`cannot reach ${server}: ${cause.message}`, {
+    code: "KUBERNETES_UNREACHABLE",
+    category: "environment",
+    cause,
+  });
 }
 
 function unusable(why: string, cause?: unknown): CzctlError {

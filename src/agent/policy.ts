@@ -6,6 +6,7 @@
 import { CzctlError } from "../base/index.js";
 import { grantName, parseGrant, type Rule, restrictService } from "../catalog/index.js";
 import { CatalogView, type Teamspace } from "./catalog-view.js";
+import type { Policy } from "./policy-file.js";
 import type { PeerRecord } from "./state.js";
 import type { Exposed, ExposedService } from "./target-addresses.js";
 
@@ -19,16 +20,20 @@ export interface Device {
 }
 
 /** Devices by public key, and their grants. Throws CzctlError (config) on a rule that is none. */
-export function readDevices(peers: readonly PeerRecord[]): { devices: Map<string, Device>; grants: Grants } {
+export function readDevices(
+  peers: readonly PeerRecord[],
+  policy: Policy | null = null,
+): { devices: Map<string, Device>; grants: Grants } {
   const grants = new Map<string, readonly Rule[]>();
   const devices = new Map<string, Device>();
   // Ten thousand devices usually have a handful of different rules.
   const nameOf = new Map<string, string>();
   for (const record of peers) {
-    const text = record.allow.join("\n");
+    const { name, user, groups } = record;
+    const text = JSON.stringify(policy === null ? record.allow : [name, user, groups, record.allow]);
     let grant = nameOf.get(text);
     if (grant === undefined) {
-      const rules = parseAllow(record);
+      const rules = rulesOf(record, policy);
       grant = grantName(rules);
       nameOf.set(text, grant);
       grants.set(grant, rules);
@@ -36,6 +41,12 @@ export function readDevices(peers: readonly PeerRecord[]): { devices: Map<string
     devices.set(record.publicKey, { record, grant });
   }
   return { devices, grants };
+}
+
+/** Without a policy, no rules of its own grant a device everything; under one, they grant it nothing. */
+function rulesOf(record: PeerRecord, policy: Policy | null): Rule[] {
+  if (policy === null) return parseAllow(record);
+  return [...(record.allow.length === 0 ? [] : parseAllow(record)), ...policy.rulesFor(record)];
 }
 
 function parseAllow(record: PeerRecord): Rule[] {

@@ -1,8 +1,9 @@
 /**
- * The running agent: joins peers.json, discovery, policy, control API and data plane. Holds no privilege. All
+ * The running agent: joins devices, policy, discovery, control API and data plane. Holds no privilege. All
  * state that changes is here: devices, grants and the exposed catalog.
  *
- *     peers.json ──┐                     ┌──► data plane   start, peers, targets
+ *     peers.json,
+ *     policy.yaml ─┐                     ┌──► data plane   start, peers, targets
  *                  ├─► devices, exposure ┤
  *     discovery ───┘                     └──► control API  each device's catalog
  */
@@ -18,7 +19,9 @@ import { DataplaneKeeper } from "./dataplane-keeper.js";
 import type { Discovery } from "./discovery/discovery.js";
 import { FileWatch } from "./file-watch.js";
 import { LastEndpoints } from "./last-endpoints.js";
+import { type Measured, serveMetrics } from "./metrics.js";
 import { type Device, Exposure, type Grants, readDevices, sameGrants } from "./policy.js";
+import { policyPath, readPolicy } from "./policy-file.js";
 import type { AgentSockets } from "./sockets.js";
 import { type AgentConfig, peersPath, readPeers } from "./state.js";
 import { type Exposed, exposeServices } from "./target-addresses.js";
@@ -40,6 +43,8 @@ export interface AgentOptions {
   disableOffloads: ("gso" | "gro")[];
   /** Script to run as data plane (tests). */
   dataplaneEntry?: string;
+  /** TCP port of /metrics, /healthz and /readyz. */
+  metricsPort?: number;
 }
 
 export class Agent {
@@ -53,9 +58,13 @@ export class Agent {
   #grants: Grants = new Map();
   #exposed: Exposed = { targets: [], services: [] };
   #exposure: Exposure;
+  #catalogChangedAt = 0;
+  #refusals = 0;
+  #ready = false;
   #admin: Server | undefined;
+  #metrics: Server | undefined;
   #control: ControlApi | undefined;
-  #watch: FileWatch | undefined;
+  #watches: FileWatch[] = [];
   #starting: Promise<void> | undefined;
   /** The one reload under way, and those behind it. */
   #reloading: Promise<void> = Promise.resolve();
@@ -93,13 +102,21 @@ export class Agent {
       reload: () => open.then(() => this.#reload()).then(() => this.#confirm()),
       status: () => open.then(() => this.#keeper.status()),
     });
-    this.#watch = new FileWatch(peersPath(dir), () => {
-      this.#reload().catch((error: Error) => log.error(`${error.message}; the last good peers stand`));
-    });
+    this.#watches = [peersPath(dir), policyPath(dir)].map(
+      path =>
+        new FileWatch(path, () => {
+          this.#reload().catch((error: Error) =>
+            log.error(`${error.message}; the last good peers stand, and their grants`),
+          );
+        }),
+    );
+    const { metricsPort } = this.#options;
+    if (metricsPort !== undefined) this.#metrics = await serveMetrics(metricsPort, () => this.#measure());
     await this.#endpoints.load();
-    this.#takeDevices(readDevices(await readPeers(dir)));
+    this.#takeDevices(await this.#readState());
     await discovery.start(services => {
       this.#exposed = exposeServices(services, tunnelPrefixes(config).v6);
+      this.#catalogChangedAt = Date.now();
       this.#expose();
       log.info("catalog", { services: services.length, targets: this.#exposed.targets.length });
     });
@@ -112,6 +129,7 @@ export class Agent {
       },
     });
     await this.#keeper.start();
+    this.#ready = true;
     opened();
     log.info("agent runs", {
       teamspace: config.teamspace,
@@ -121,22 +139,30 @@ export class Agent {
   }
 
   async stop(): Promise<void> {
+    this.#ready = false;
     await this.#keeper.stop();
     if (this.#uapiPath !== null) await removeUapiSocket(this.#uapiPath);
     // Whatever was still being opened is open or has failed now, and can be closed.
     await this.#starting?.catch(() => {});
-    this.#watch?.stop();
+    for (const watch of this.#watches) watch.stop();
     this.#options.discovery.stop();
     await this.#control?.close();
     await this.#endpoints.close();
+    this.#metrics?.close();
+    this.#metrics?.closeAllConnections();
     this.#admin?.close();
     this.#admin?.closeAllConnections();
   }
 
-  /** Takes up peers.json. Calls line up, and each sees the file as it was when called or newer. */
+  async #readState(): Promise<ReturnType<typeof readDevices>> {
+    const { dir } = this.#options;
+    return readDevices(await readPeers(dir), await readPolicy(dir));
+  }
+
+  /** Takes up peers.json and policy.yaml. Calls line up, and each sees the file as it was when called or newer. */
   #reload(): Promise<void> {
     const reload = this.#reloading.then(async () => {
-      this.#takeDevices(readDevices(await readPeers(this.#options.dir)));
+      this.#takeDevices(await this.#readState());
     });
     this.#reloading = reload.catch(() => {});
     return reload;
@@ -148,7 +174,20 @@ export class Agent {
     await this.#keeper.status().catch(() => this.#keeper.status());
   }
 
+  async #measure(): Promise<Measured> {
+    return {
+      ready: this.#ready,
+      devices: this.#devices.size,
+      services: this.#exposed.services.length,
+      catalogChangedAt: this.#catalogChangedAt,
+      refusals: this.#refusals,
+      // A probe before the start must not wait for it.
+      dataplane: this.#ready ? await this.#keeper.status().catch(() => null) : null,
+    };
+  }
+
   #takeMessage(message: FromDataplane): void {
+    if (message.type === "denied") this.#refusals++;
     if (message.type !== "endpoint") this.#events.handle(message);
     // Revoked while the report was under way: not to be remembered.
     else if (this.#devices.has(message.publicKey)) this.#endpoints.set(message.publicKey, message.endpoint);

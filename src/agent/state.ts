@@ -4,6 +4,7 @@
  *     agent.json   keys, endpoint, inner prefixes; written once by `agent init`          0600
  *     peers.json   devices: public key, preshared key, inner addresses, rules            0600
  *     endpoints.json  where each device was last heard from                              0600
+ *     policy.yaml  who may consume what, when there is one (policy-file.ts)
  *     peers.lock   held by whoever changes peers.json                                    0600
  *     agent.lock   held by `agent run`; says where its sockets are                       0600
  *
@@ -45,6 +46,9 @@ export interface PeerRecord {
   addresses: [string, string];
   /** Rules; empty: everything. */
   allow: string[];
+  /** Whose it is, and what that user belongs to: names for the policy. */
+  user?: string | undefined;
+  groups?: string[] | undefined;
   /** ISO 8601. */
   invitedAt: string;
 }
@@ -70,6 +74,8 @@ const peersSchema: z.ZodType<{ version: 1; peers: PeerRecord[] }> = z.object({
       presharedKey: key,
       addresses: z.tuple([address, address]),
       allow: z.array(z.string()),
+      user: z.string().optional(),
+      groups: z.array(z.string()).optional(),
       invitedAt: z.string(),
     }),
   ),
@@ -113,6 +119,16 @@ export async function readAgentConfig(dir: string): Promise<AgentConfig> {
 
 export async function readPeers(dir: string): Promise<PeerRecord[]> {
   return (await readJson(dir, peersPath(dir), peersSchema)).peers;
+}
+
+/** agent.json's text. @param where for the message, when it is none */
+export function parseAgentConfig(text: string, where: string): AgentConfig {
+  return parseJson(text, `${where}: agent.json`, agentSchema);
+}
+
+/** peers.json's text. */
+export function parsePeers(text: string, where: string): PeerRecord[] {
+  return parseJson(text, `${where}: peers.json`, peersSchema).peers;
 }
 
 /** The caller holds the lock. */
@@ -160,6 +176,10 @@ async function readJson<T>(dir: string, path: string, schema: z.ZodType<T>): Pro
   } catch (cause) {
     throw asStateError(dir, cause);
   }
+  return parseJson(text, path, schema);
+}
+
+function parseJson<T>(text: string, path: string, schema: z.ZodType<T>): T {
   let data: unknown;
   try {
     data = JSON.parse(text);

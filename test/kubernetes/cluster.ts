@@ -23,7 +23,6 @@ import { KubernetesClient } from "../../src/agent/kubernetes-client.js";
 
 const CACHE = fileURLToPath(new URL("../../../.cache/kubernetes/", import.meta.url));
 const START_LIMIT_MS = 120_000;
-const ADMIN_TOKEN = "admin-of-a-test-cluster";
 
 /** The binary that `npm run test:kubernetes` has built, or null. */
 export function kubernetesBinary(): string | null {
@@ -42,6 +41,7 @@ export function helmBinary(): string | null {
 export const NOT_BUILT = "kube-apiserver is not built: npm run test:kubernetes (needs Go)";
 
 export class Cluster {
+  static readonly adminToken: string = "admin-of-a-test-cluster";
   readonly dir: string = mkdtempSync(join(tmpdir(), "czctl-kubernetes-"));
   readonly #binary: string;
   readonly #children: ChildProcess[] = [];
@@ -68,6 +68,11 @@ export class Cluster {
     return this.#admin as KubernetesClient;
   }
 
+  /** What everybody asked of the API server, one JSON object per line. */
+  get auditLog(): string {
+    return join(this.dir, "audit.log");
+  }
+
   get server(): string {
     return `https://127.0.0.1:${this.#ports.api}`;
   }
@@ -82,8 +87,15 @@ export class Cluster {
     });
     writeFileSync(join(this.dir, "sa.key"), keys.privateKey, { mode: 0o600 });
     writeFileSync(join(this.dir, "sa.pub"), keys.publicKey);
-    writeFileSync(join(this.dir, "tokens"), `${ADMIN_TOKEN},admin,1,"system:masters"\n`, { mode: 0o600 });
+    writeFileSync(join(this.dir, "tokens"), `${Cluster.adminToken},admin,1,"system:masters"\n`, {
+      mode: 0o600,
+    });
     mkdirSync(join(this.dir, "certs"));
+    const audit = { apiVersion: "audit.k8s.io/v1", kind: "Policy", rules: [{ level: "Metadata" }] };
+    writeFileSync(
+      join(this.dir, "audit.yaml"),
+      JSON.stringify({ ...audit, omitStages: ["RequestReceived"] }),
+    );
     this.#spawn("etcd", [
       `--data-dir=${join(this.dir, "etcd")}`,
       `--listen-client-urls=http://127.0.0.1:${etcd}`,
@@ -114,12 +126,14 @@ export class Cluster {
       `--service-account-signing-key-file=${file("sa.key")}`,
       "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
       "--profiling=false",
+      `--audit-policy-file=${file("audit.yaml")}`,
+      `--audit-log-path=${this.auditLog}`,
       ...more,
     ]);
     const end = performance.now() + START_LIMIT_MS;
     for (;;) {
       try {
-        this.#admin ??= await KubernetesClient.connect(this.kubeconfig("admin", ADMIN_TOKEN));
+        this.#admin ??= await KubernetesClient.connect(this.kubeconfig("admin", Cluster.adminToken));
         await this.#admin.call("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin");
         await this.#admin.call("GET", "/api/v1/namespaces/kube-system");
         return;
@@ -182,7 +196,11 @@ export class Cluster {
   /** Runs kubectl as admin; its output, or an Error with what it complained of. */
   kubectl(args: readonly string[], input = ""): Promise<string> {
     const child = spawn(this.#binary, ["kubectl", ...args], {
-      env: { PATH: process.env.PATH, HOME: this.dir, KUBECONFIG: this.kubeconfig("admin", ADMIN_TOKEN) },
+      env: {
+        PATH: process.env.PATH,
+        HOME: this.dir,
+        KUBECONFIG: this.kubeconfig("admin", Cluster.adminToken),
+      },
     });
     child.stdin.end(input);
     return output(child);

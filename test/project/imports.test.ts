@@ -38,7 +38,7 @@ const TABLE: Readonly<Record<string, Room>> = {
     packages: ["zod"],
   },
   daemon: { rooms: ALL_BELOW, packages: ["zod"] },
-  agent: { rooms: ALL_BELOW, packages: ["zod", "@kubernetes/client-node"] },
+  agent: { rooms: ALL_BELOW, packages: ["zod", "yaml", "@kubernetes/client-node"] },
   // Daemon and agent by their entry points, to start them.
   cli: { rooms: ["base", "catalog", "api", "daemon", "agent"], packages: ["yargs"] },
 };

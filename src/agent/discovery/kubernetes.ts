@@ -12,24 +12,14 @@ import type { ForbiddenAddresses } from "../forbidden.js";
 import type { KubernetesClient } from "../kubernetes-client.js";
 import type { Discovery } from "./discovery.js";
 import { KubernetesTable, type Resource } from "./kubernetes-table.js";
-import {
-  KubernetesError,
-  type ListPage,
-  type ResourceApi,
-  ResourceWatch,
-  type WatchClock,
-  type WatchHandler,
-  type WatchLine,
-} from "./resource-watch.js";
+import { type Collection, resourceApi } from "./resource-api.js";
+import { KubernetesError, ResourceWatch, type WatchClock, type WatchHandler } from "./resource-watch.js";
 
 /** A rollout is many events: they are one change of the catalog. */
 const SETTLE_MS = 50;
 /** Under churn, publishing takes at most a fifth of the time, and a change waits no longer than this. */
 const MAX_SETTLE_MS = 500;
 const PUBLISH_SHARE = 4;
-/** The server ends a watch after this, spread so that not all agents come back at once. */
-const WATCH_SECONDS = 300;
-const WATCH_SLACK_MS = 30_000;
 
 const GROUPS: Readonly<Record<Resource, string>> = {
   namespaces: "/api/v1",
@@ -37,6 +27,13 @@ const GROUPS: Readonly<Record<Resource, string>> = {
   endpointslices: "/apis/discovery.k8s.io/v1",
 };
 const RESOURCES = Object.keys(GROUPS) as Resource[];
+
+/** Of one name: the only list of namespaces that RBAC can allow by `resourceNames`. */
+function collectionOf(resource: Resource, namespace: string | null): Collection {
+  const base = { group: GROUPS[resource], resource };
+  if (namespace === null) return base;
+  return resource === "namespaces" ? { ...base, name: namespace } : { ...base, namespace };
+}
 
 export interface KubernetesDiscoveryOptions {
   connect(): Promise<Pick<KubernetesClient, "call" | "lines" | "server">>;
@@ -81,7 +78,7 @@ export class KubernetesDiscovery implements Discovery {
       RESOURCES.map(resource => {
         const name = namespace === null ? resource : `${resource} of ${namespace}`;
         this.#waiting.add(name);
-        const api = resourceApi(client, resource, namespace, clock);
+        const api = resourceApi(client, collectionOf(resource, namespace), clock);
         return new ResourceWatch(api, this.#handler(resource, namespace, name), clock);
       }),
     );
@@ -148,47 +145,6 @@ export class KubernetesDiscovery implements Discovery {
     this.#published?.resolve();
     this.#published = null;
   }
-}
-
-function resourceApi(
-  client: Pick<KubernetesClient, "call" | "lines">,
-  resource: Resource,
-  namespace: string | null,
-  clock: WatchClock,
-): ResourceApi {
-  const query = new URLSearchParams();
-  let path = `${GROUPS[resource]}/${resource}`;
-  if (namespace !== null && resource === "namespaces") {
-    // Of one name: the only list that RBAC can allow by `resourceNames`.
-    query.set("fieldSelector", `metadata.name=${namespace}`);
-  } else if (namespace !== null) {
-    path = `${GROUPS[resource]}/namespaces/${namespace}/${resource}`;
-  }
-  const withQuery = (more: Record<string, string>): string =>
-    `${path}?${new URLSearchParams([...query, ...Object.entries(more)])}`;
-  return {
-    async list({ limit, continue: next }, signal) {
-      const page = next === undefined ? {} : { continue: next };
-      return (await client.call(
-        "GET",
-        withQuery({ limit: String(limit), ...page }),
-        undefined,
-        signal,
-      )) as ListPage;
-    },
-    async *watch(resourceVersion, signal) {
-      const seconds = Math.round(WATCH_SECONDS * (1 + clock.random()));
-      const more = {
-        watch: "1",
-        allowWatchBookmarks: "true",
-        resourceVersion,
-        timeoutSeconds: String(seconds),
-      };
-      const idleMs = seconds * 1000 + WATCH_SLACK_MS;
-      for await (const line of client.lines(withQuery(more), idleMs, signal))
-        yield JSON.parse(line) as WatchLine;
-    },
-  };
 }
 
 function forbidden(cause: KubernetesError): CzctlError {

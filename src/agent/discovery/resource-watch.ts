@@ -10,6 +10,7 @@
  * ours changes, so a resume rarely costs a list.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { CzctlError } from "../../base/index.js";
 import type { KubernetesObject } from "./kubernetes-objects.js";
 
 const FIRST_DELAY_MS = 250;
@@ -28,11 +29,11 @@ export type WatchLine =
   | { type: "ERROR"; object: { code?: number; message?: string } };
 
 /** What the API server answers when it answers no. */
-export class KubernetesError extends Error {
+export class KubernetesError extends CzctlError {
   readonly status: number;
 
   constructor(message: string, status: number) {
-    super(message);
+    super(message, { code: "KUBERNETES_REFUSED", category: "environment" });
     this.status = status;
   }
 }

@@ -54,7 +54,24 @@ export function addAgentCommands(program: Program): void {
               requiresArg: true,
               description: "Only these namespaces of the cluster [all]",
             })
+            .option("secret", {
+              type: "string",
+              requiresArg: true,
+              description: "Secret that holds agent.json and peers.json; --dir becomes its copy",
+            })
+            .option("policy", {
+              type: "string",
+              requiresArg: true,
+              description: "ConfigMap that holds policy.yaml",
+            })
+            .option("metrics-port", {
+              type: "number",
+              requiresArg: true,
+              description: "TCP port of /metrics, /healthz and /readyz [none]",
+            })
             .conflicts("catalog", "kubernetes")
+            .implies("secret", "kubernetes")
+            .implies("policy", "secret")
             .implies("kubeconfig", "kubernetes")
             .implies("namespaces", "kubernetes"),
         flags => run(flags),
@@ -63,12 +80,21 @@ export function addAgentCommands(program: Program): void {
         "invite <name>",
         "Make a device known and print its credential, which is kept nowhere else",
         own =>
-          withFormat(own).positional("name", { type: "string", demandOption: true }).option("allow", {
-            type: "string",
-            array: true,
-            requiresArg: true,
-            description: "Rules as in `consume`: what it may reach [everything]",
-          }),
+          withFormat(own)
+            .positional("name", { type: "string", demandOption: true })
+            .option("allow", {
+              type: "string",
+              array: true,
+              requiresArg: true,
+              description: "Rules as in `consume`: what it may reach [everything]",
+            })
+            .option("user", { type: "string", requiresArg: true, description: "Whose it is, for the policy" })
+            .option("group", {
+              type: "string",
+              array: true,
+              requiresArg: true,
+              description: "A group of that user, for the policy",
+            }),
         flags => invite(flags),
       )
       .command(
@@ -144,6 +170,9 @@ interface RunFlags {
   kubernetes: boolean | undefined;
   kubeconfig: string | undefined;
   namespaces: string[] | undefined;
+  secret: string | undefined;
+  policy: string | undefined;
+  metricsPort: number | undefined;
 }
 
 async function run(flags: AgentFlags<RunFlags>): Promise<void> {
@@ -154,6 +183,7 @@ async function run(flags: AgentFlags<RunFlags>): Promise<void> {
     dir: directoryOf(flags),
     ...(flags.catalog === undefined ? {} : { catalog: flags.catalog }),
     ...(flags.kubernetes ? { kubernetes: kubernetesOptions(flags) } : {}),
+    ...(flags.metricsPort === undefined ? {} : { metricsPort: flags.metricsPort }),
     signal: abort.signal,
     log: textLogger({
       now: () => new Date(),
@@ -163,8 +193,10 @@ async function run(flags: AgentFlags<RunFlags>): Promise<void> {
   });
 }
 
-function kubernetesOptions({ kubeconfig, namespaces }: RunFlags): KubernetesOptions {
+function kubernetesOptions({ kubeconfig, namespaces, secret, policy }: RunFlags): KubernetesOptions {
   return {
+    ...(secret === undefined ? {} : { secret }),
+    ...(policy === undefined ? {} : { policy }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     // `--namespaces a,b` as well as `--namespaces a b`.
     ...(namespaces === undefined ? {} : { namespaces: namespaces.flatMap(text => text.split(",")) }),
@@ -174,13 +206,21 @@ function kubernetesOptions({ kubeconfig, namespaces }: RunFlags): KubernetesOpti
 interface InviteFlags extends FormatFlags {
   name: string;
   allow: string[] | undefined;
+  user: string | undefined;
+  group: string[] | undefined;
 }
 
 async function invite(flags: AgentFlags<InviteFlags>): Promise<void> {
   const asWanted = invitationFormat(flags);
   const { agentInvite } = await import("../../agent/index.js");
   const allow = flags.allow === undefined ? {} : { allow: flags.allow };
-  const made = await agentInvite({ dir: directoryOf(flags), name: flags.name, ...allow });
+  const made = await agentInvite({
+    dir: directoryOf(flags),
+    name: flags.name,
+    ...allow,
+    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...(flags.group === undefined ? {} : { groups: flags.group }),
+  });
   const credential = asWanted(made.credential);
   if (flags.json) return printJson({ ...made, credential });
   process.stdout.write(credential);

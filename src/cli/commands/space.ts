@@ -4,10 +4,11 @@ import { perform } from "../client.js";
 import { type Flags, type Program, settingsOf } from "../context.js";
 import { formatTable, print, printJson } from "../output.js";
 import { readInput } from "../read-input.js";
+import { addSpaceClusterCommands } from "./space-cluster.js";
 
 export function addSpaceCommands(program: Program): void {
-  program.command("space", "Add, choose and remove teamspaces", y =>
-    y
+  program.command("space", "Add, choose and remove teamspaces; install them into clusters", y =>
+    addSpaceClusterCommands(y)
       .command(
         "add <file>",
         "Add the space of a credential file (from `czctl agent invite`; - for standard input)",
@@ -25,7 +26,11 @@ export function addSpaceCommands(program: Program): void {
         select,
       )
       .command("remove <name>", "Forget a space and its credential", byName, remove)
-      .demandCommand(1, 1, "which one: space add, list, select or remove?"),
+      .demandCommand(
+        1,
+        1,
+        "which one: space add, list, select, remove, install, invite, revoke or uninstall?",
+      ),
   );
 }
 

@@ -1,0 +1,4 @@
+{{- define "czctl.labels" -}}
+app.kubernetes.io/name: czctl
+app.kubernetes.io/component: agent
+{{- end }}

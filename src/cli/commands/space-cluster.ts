@@ -1,0 +1,157 @@
+/** `czctl space install`, `invite`, `revoke`, `uninstall`: the administrator's side of a space in a cluster. */
+import type { Argv } from "yargs";
+import { type Flags, type Program, usageError } from "../context.js";
+import { print, printJson } from "../output.js";
+
+interface ClusterFlags {
+  kubeconfig: string | undefined;
+  namespace: string | undefined;
+}
+
+const inCluster = <T>(y: Argv<T>) =>
+  y
+    .option("kubeconfig", {
+      type: "string",
+      requiresArg: true,
+      description: "Kubeconfig file of an administrator [KUBECONFIG, ~/.kube/config]",
+    })
+    .option("namespace", {
+      type: "string",
+      requiresArg: true,
+      description: "Namespace of the Space Agent [czctl]",
+    });
+
+const withName = <T>(y: Argv<T>) => inCluster(y).positional("name", { type: "string", demandOption: true });
+
+export function addSpaceClusterCommands(y: Program): Program {
+  return y
+    .command(
+      "install",
+      "Install the Space Agent into a cluster, or update it",
+      own => installOptions(own),
+      flags => install(flags),
+    )
+    .command(
+      "invite <name>",
+      "Make a device known and print its credential, which is kept nowhere else",
+      own =>
+        withName(own)
+          .option("allow", {
+            type: "string",
+            array: true,
+            requiresArg: true,
+            description: "Rules as in `consume`: what it may reach [what the policy says]",
+          })
+          .option("user", { type: "string", requiresArg: true, description: "Whose it is, for the policy" })
+          .option("group", {
+            type: "string",
+            array: true,
+            requiresArg: true,
+            description: "A group of that user, for the policy",
+          }),
+      flags => invite(flags),
+    )
+    .command(
+      "revoke <name>",
+      "Cut a device off, open connections included",
+      own => withName(own),
+      flags => revoke(flags),
+    )
+    .command(
+      "uninstall",
+      "Delete the agent, its keys and its devices from the cluster",
+      own =>
+        inCluster(own).option("yes", {
+          type: "boolean",
+          description: "Do it: devices need new invitations afterwards",
+        }),
+      flags => uninstall(flags),
+    );
+}
+
+const installOptions = <T>(y: Argv<T>) =>
+  inCluster(y)
+    .option("endpoint", {
+      type: "string",
+      demandOption: true,
+      requiresArg: true,
+      description: "HOST:PORT where devices reach the agent (UDP)",
+    })
+    .option("image", { type: "string", requiresArg: true, description: "Image of the agent [czctl:VERSION]" })
+    .option("teamspace", {
+      type: "string",
+      requiresArg: true,
+      description: "Name of the teamspace [teamspace]",
+    })
+    .option("zone", { type: "string", requiresArg: true, description: "Cluster domain [cluster.local]" })
+    .option("replicas", { type: "number", requiresArg: true, description: "How many agents [2]" })
+    .option("node-port", {
+      type: "number",
+      requiresArg: true,
+      description: "A NodePort in place of a LoadBalancer",
+    })
+    .option("dry-run", { type: "boolean", description: "Print the manifests and change nothing" });
+
+/** Only what was given: absent and undefined are not the same to the agent's room. */
+function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+interface InstallFlags extends ClusterFlags {
+  endpoint: string;
+  image: string | undefined;
+  teamspace: string | undefined;
+  zone: string | undefined;
+  replicas: number | undefined;
+  nodePort: number | undefined;
+  dryRun: boolean | undefined;
+}
+
+async function install(flags: Flags<InstallFlags>): Promise<void> {
+  const { spaceInstall } = await import("../../agent/index.js");
+  const { kubeconfig, namespace, endpoint, image, teamspace, zone, replicas, nodePort, dryRun } = flags;
+  const options = given({ kubeconfig, namespace, image, teamspace, zone, replicas, nodePort, dryRun });
+  const { manifests, ...result } = await spaceInstall({ ...options, endpoint });
+  if (flags.json) return printJson(result);
+  if (dryRun) return print(manifests.trimEnd());
+  print(`Installed the Space Agent into namespace ${result.namespace} (${result.applied.length} objects).`);
+  if (!result.newKeys) print("It keeps the keys, the endpoint and the devices that it had.");
+  print("Next: czctl space invite NAME --allow '*.NAMESPACE' > credential.json");
+}
+
+interface InviteFlags extends ClusterFlags {
+  name: string;
+  allow: string[] | undefined;
+  user: string | undefined;
+  group: string[] | undefined;
+}
+
+async function invite(flags: Flags<InviteFlags>): Promise<void> {
+  const { spaceInvite } = await import("../../agent/index.js");
+  const { kubeconfig, namespace, name, allow, user, group: groups } = flags;
+  const made = await spaceInvite({ ...given({ kubeconfig, namespace, allow, user, groups }), name });
+  if (flags.json) return printJson(made);
+  process.stdout.write(made.credential);
+  const what =
+    allow === undefined ? "what the policy grants it" : `${allow.join(" ")} and what the policy grants it`;
+  process.stderr.write(`Device ${name} may reach ${what}. Its credential is secret: hand it over safely.\n`);
+}
+
+async function revoke(flags: Flags<ClusterFlags & { name: string }>): Promise<void> {
+  const { spaceRevoke } = await import("../../agent/index.js");
+  const { kubeconfig, namespace, name } = flags;
+  const revoked = await spaceRevoke({ ...given({ kubeconfig, namespace }), name });
+  flags.json ? printJson(revoked) : print(`Revoked ${name}; running agents cut it off within a second.`);
+}
+
+async function uninstall(flags: Flags<ClusterFlags & { yes: boolean | undefined }>): Promise<void> {
+  if (flags.yes !== true)
+    throw usageError("this forgets every device", "Add --yes if that is what you want.");
+  const { spaceUninstall } = await import("../../agent/index.js");
+  const { kubeconfig, namespace } = flags;
+  const gone = await spaceUninstall(given({ kubeconfig, namespace }));
+  if (flags.json) return printJson(gone);
+  print(`Deleted ${gone.deleted.length} objects of namespace ${gone.namespace}.`);
+}
