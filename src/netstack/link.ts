@@ -72,7 +72,9 @@ export interface TcpUser {
   onTcpConnected(): void;
   /**
    * The connection is gone and will not be used again; called exactly once. "refused", "unreachable",
-   * "prohibited" and "timeout" end an attempt to connect or an established connection alike.
+   * "prohibited" and "timeout" end an attempt to connect or an established connection alike. With "closed"
+   * both directions have finished, and what the receive ring still holds stays readable; with any other
+   * reason both rings have been aborted.
    */
   onTcpClosed(why: TcpCloseReason): void;
 }

@@ -27,7 +27,7 @@ export const DEFAULT_STACK_OPTIONS: Readonly<StackOptions> = {
   udpIdleMs: 120_000,
   maxUdpFlows: 16_384,
   maxTcpConnections: 65_536,
-  maxHalfOpen: 1024,
+  maxHalfOpen: 4096,
   maxRingBytes: 4 << 20,
   defaultWindowBytes: 64 << 10,
   congestion: "cubic",

@@ -75,7 +75,7 @@ export class UdpFlow implements Timed {
     return true;
   }
 
-  /** Tells the peer by ICMP why its datagram cannot arrive, and forgets the flow. */
+  /** Tells the peer by ICMP why its datagram cannot arrive, and ends the flow: `onUdpClosed` is called. */
   refuse(why: Unreachable): void {
     if (this.closed) return;
     const { context } = this.layer;
@@ -85,7 +85,7 @@ export class UdpFlow implements Timed {
     context.counters.udpRefused++;
     const now = this.lastActiveAt;
     context.icmp.sendUnreachable(attachment, key, why, PROTOCOL_UDP, bytes, ports, bytes << 16, now);
-    this.close();
+    this.expire();
   }
 
   /** Forgets the flow; `onUdpClosed` is not called. */

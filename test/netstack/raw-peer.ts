@@ -448,7 +448,9 @@ export function describe(sent: Sent): string {
 
 /** `length` bytes that tell their position. */
 export function pattern(length: number, from = 0): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (Math.imul(i + from, 0x9e3779b1) >>> 24) & 255);
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = Math.imul(i + from, 0x9e3779b1) >>> 24;
+  return bytes;
 }
 
 function bytes32(value: number): number[] {

@@ -189,7 +189,7 @@ t.test("RFC 5681 §4.1: after an idle time-out the window restarts", async t => 
   peer.send({ flags: ".", seq: 1, ack: 1 });
   peer.write(pattern(200_000));
   peer.dispatch();
-  for (let round = 0; peer.sendRing.length > 0; round++) {
+  while (peer.sendRing.length > 0) {
     peer.step(10);
     const last = peer.sent().at(-1);
     if (last !== undefined) peer.send({ flags: ".", seq: 1, ack: last.seq + last.data.length });

@@ -14,14 +14,17 @@ import { MAX_OUT_OF_ORDER_RANGES } from "./constants.js";
 import { type Seq, seqDistance, seqLeq, seqLt } from "./seq.js";
 
 const RECENT = 12;
+const FIRST_RANGES = 4;
+const NOTHING = new Int32Array(0);
 
 export class Assembler {
   count = 0;
   /** Ranges touched since the last ACK, at most RECENT. */
   fresh = 0;
-  private bounds: Int32Array = new Int32Array(8);
+  /** Pairs (left, right); a connection that never lost anything holds no arrays. */
+  private bounds: Int32Array = NOTHING;
   /** A sequence number inside each recently touched range, newest first. */
-  private readonly recent: Int32Array = new Int32Array(RECENT);
+  private recent: Int32Array = NOTHING;
   private recentCount = 0;
   private duplicateLeft: Seq = 0;
   private duplicateRight: Seq = 0;
@@ -140,7 +143,7 @@ export class Assembler {
   private replace(from: number, to: number, left: Seq, right: Seq): void {
     const count = this.count - (to - from) + 1;
     if (count << 1 > this.bounds.length) {
-      const larger = new Int32Array(this.bounds.length << 1);
+      const larger = new Int32Array(Math.max(this.bounds.length << 1, 2 * FIRST_RANGES));
       larger.set(this.bounds);
       this.bounds = larger;
     }
@@ -152,6 +155,7 @@ export class Assembler {
 
   /** Moves `seq`'s range to the front of `recent`. */
   private touch(seq: Seq): void {
+    if (this.recent === NOTHING) this.recent = new Int32Array(RECENT);
     const range = this.rangeOf(seq);
     const left = this.leftOf(range);
     const right = this.rightOf(range);

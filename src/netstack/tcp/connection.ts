@@ -175,7 +175,6 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   accept(): void {
     if (this.currentState !== "LISTEN") return;
     this.setState("SYN-RECEIVED");
-    this.armLife(NEVER);
     this.synOwed = true;
     this.wantTurn();
   }

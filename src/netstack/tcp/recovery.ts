@@ -21,6 +21,8 @@ import type { Sender } from "./sender.js";
 import { LOST, RETRANSMITTED, SACKED } from "./sent-queue.js";
 import { type Seq, seqLeq, seqLt } from "./seq.js";
 
+const NO_BLOCKS = new Int32Array(0);
+
 export class LossRecovery {
   phase: "open" | "recovery" | "loss" = "open";
   /** Above 0: RACK wants to look again in this many milliseconds. */
@@ -35,7 +37,7 @@ export class LossRecovery {
   /** No entry before this one is LOST. */
   private lostHint = 0;
   /** The blocks of the last ACK: a block that only grew is walked from where it ended. */
-  private readonly known: Int32Array = new Int32Array(8);
+  private known: Int32Array = NO_BLOCKS;
   private knownCount = 0;
 
   // Tail loss probe (RFC 8985 §7).
@@ -65,6 +67,7 @@ export class LossRecovery {
       if (seqLeq(right, left) || seqLt(left, sender.una) || seqLt(sender.nxt, right)) continue;
       delivered += this.markBlock(left, right, now);
     }
+    if (this.known === NO_BLOCKS) this.known = new Int32Array(sack.length);
     this.known.set(sack);
     this.knownCount = sackCount;
     if (this.probeOutstanding && first === 1) this.probeOutstanding = false;

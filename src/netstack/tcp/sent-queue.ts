@@ -18,17 +18,23 @@ export const LOST = 2;
 /** Sent more than once, so its round trip is ambiguous. */
 export const RETRANSMITTED = 4;
 
+const NO_INTS = new Int32Array(0);
+const NO_TIMES = new Float64Array(0);
+const NO_MARKS = new Uint8Array(0);
+const FIRST_CAPACITY = 16;
+
 export class SentQueue {
   count = 0;
   sackedCount = 0;
   sackedBytes = 0;
   lostBytes = 0;
   private first = 0;
-  private mask = 15;
-  private starts: Int32Array = new Int32Array(16);
-  private ends: Int32Array = new Int32Array(16);
-  private times: Float64Array = new Float64Array(16);
-  private marks: Uint8Array = new Uint8Array(16);
+  /** Capacity less one: a connection that never sent holds no arrays. */
+  private mask = -1;
+  private starts: Int32Array = NO_INTS;
+  private ends: Int32Array = NO_INTS;
+  private times: Float64Array = NO_TIMES;
+  private marks: Uint8Array = NO_MARKS;
 
   startOf(index: number): Seq {
     return this.starts[(this.first + index) & this.mask] as number;
@@ -155,7 +161,7 @@ export class SentQueue {
   }
 
   private grow(): void {
-    const size = (this.mask + 1) << 1;
+    const size = Math.max((this.mask + 1) << 1, FIRST_CAPACITY);
     this.starts = unrolled(this.starts, new Int32Array(size), this.first);
     this.ends = unrolled(this.ends, new Int32Array(size), this.first);
     this.times = unrolled(this.times, new Float64Array(size), this.first);

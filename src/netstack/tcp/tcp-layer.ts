@@ -88,6 +88,8 @@ export class TcpLayer {
     if (!choosePort(key, this.table, this.context.random.uint32())) return null;
     const c = this.create(attachment, key, "SYN-SENT", now);
     c.synOwed = true;
+    // Runs from now on, so that a link that takes nothing also ends in "timeout".
+    c.armSend("syn", now + c.snd.rtt.rto);
     c.wantTurn();
     return c;
   }

@@ -28,7 +28,7 @@ import { retransmit, sendNew } from "./transmit.js";
 
 export type SendTimer = "none" | "syn" | "rto" | "probe" | "reorder" | "persist";
 
-/** RFC 8985 §7.2: what the peer may delay an ACK by when only one segment is outstanding. */
+/** RFC 8985 §7.2: what the peer may delay an ACK by when no more than a segment's worth is outstanding. */
 const WORST_DELAYED_ACK_MS: Milliseconds = 200;
 /** A probe sooner than this would race the peer's scheduler on a fast link. */
 const MIN_PROBE_MS: Milliseconds = 10;
@@ -67,9 +67,9 @@ function armProbeOrRto(c: TcpConnection, now: Milliseconds): void {
 
 /** RFC 8985 §7.2. */
 function probeTimeout(c: TcpConnection): Milliseconds {
-  const { rtt, queue } = c.snd;
+  const { rtt, outstanding, mss } = c.snd;
   if (!rtt.measured) return INITIAL_PROBE_MS;
-  return Math.max(2 * rtt.srtt + (queue.count === 1 ? WORST_DELAYED_ACK_MS : 0), MIN_PROBE_MS);
+  return Math.max(2 * rtt.srtt + (outstanding <= mss ? WORST_DELAYED_ACK_MS : 0), MIN_PROBE_MS);
 }
 
 /** After a turn: data that the peer's window keeps back, with nothing outstanding, needs the persist timer. */
@@ -175,6 +175,7 @@ export function onLifeTimer(c: TcpConnection, now: Milliseconds): void {
     case "TIME-WAIT":
       return c.finish("closed");
     case "LISTEN":
+    case "SYN-RECEIVED":
       return c.finish("timeout");
     case "FIN-WAIT-2":
       if (c.receive === null || c.receive.aborted) return c.abort();
