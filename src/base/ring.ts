@@ -137,6 +137,11 @@ export class Ring {
     return this.base + (this.tail & (this.capacity - 1));
   }
 
+  /** Gives back what `prepare` took and nothing came for. */
+  releaseUnused(): void {
+    if (this.head === this.extent) this.releaseMemory();
+  }
+
   /** No byte follows. */
   finish(): void {
     if (this.finished || this.aborted) return;

@@ -21,8 +21,9 @@ import type { Source } from "./loop.js";
 
 /** Most bytes read from one socket per turn, so that one fast sender cannot starve the rest. */
 const READ_BUDGET_BYTES = 256 * 1024;
-/** Rings are offered this much at once; they grow by doubling anyway. */
-const READ_CHUNK_BYTES = 128 * 1024;
+/** What one read may bring: little from a socket that says little, so that thousands of them fit the pool. */
+const MIN_READ_BYTES = 4 * 1024;
+const MAX_READ_BYTES = 128 * 1024;
 /** What a stream socket is watched for, from its first moment in the loop. */
 export const STREAM_EVENTS: number = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -43,6 +44,7 @@ export class KernelStream implements Source, RingReader, RingWriter {
   private readDone = false;
   private writeDone = false;
   private queued = false;
+  private readBytes = MIN_READ_BYTES;
   closed = false;
 
   /** Takes over the connected, non-blocking `fd`, which is (or will be, before the turn ends) in the loop with STREAM_EVENTS. */
@@ -87,6 +89,11 @@ export class KernelStream implements Source, RingReader, RingWriter {
     this.context.streams.push(this);
   }
 
+  private starve(): void {
+    this.queued = true;
+    this.context.streams.starve(this, this.context.loop.now);
+  }
+
   /** Reads and writes what can be; queues itself again when it stopped for its budget. */
   service(): void {
     this.queued = false;
@@ -125,10 +132,14 @@ export class KernelStream implements Source, RingReader, RingWriter {
   private read(): void {
     const ring = this.incoming;
     for (let budget = READ_BUDGET_BYTES; budget > 0; ) {
-      const room = ring.prepare(READ_CHUNK_BYTES);
-      if (room === 0) return;
+      const room = ring.prepare(this.readBytes);
+      if (room === 0) {
+        if (ring.space > 0) this.starve();
+        return;
+      }
       const length = sockets.read(this.context.arena, this.fd, ring.writeOffset, room);
       if (length <= 0) {
+        ring.releaseUnused();
         if (length === 0) {
           this.readDone = true;
           ring.finish();
@@ -138,6 +149,8 @@ export class KernelStream implements Source, RingReader, RingWriter {
       }
       ring.advance(length);
       budget -= length;
+      if (length === this.readBytes) this.readBytes = Math.min(2 * length, MAX_READ_BYTES);
+      else if (4 * length < this.readBytes) this.readBytes = Math.max(this.readBytes >> 1, MIN_READ_BYTES);
       if (length < room && !this.hungUp) {
         // A short read empties the socket; the next byte or FIN raises a new edge.
         this.readable = false;

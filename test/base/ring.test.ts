@@ -32,6 +32,22 @@ t.test("an empty ring holds no memory, before and after use", async t => {
   t.equal(pool.usedBytes, 0);
 });
 
+t.test("room that was prepared for nothing goes back; bytes and islands keep theirs", async t => {
+  const { pool, ring, scratch } = setUp(256 << 10);
+  t.equal(ring.prepare(128 << 10), 128 << 10);
+  t.equal(pool.usedBytes, 128 << 10);
+  ring.releaseUnused();
+  t.equal(pool.usedBytes, 0);
+  t.ok(ring.place(50, scratch, 10));
+  ring.releaseUnused();
+  t.not(pool.usedBytes, 0, "an island waits for what is before it");
+  t.ok(ring.write(scratch, 60));
+  ring.releaseUnused();
+  t.not(pool.usedBytes, 0);
+  ring.consume(60);
+  t.equal(pool.usedBytes, 0);
+});
+
 t.test("random writes ahead, advances and reads keep every byte in place", async t => {
   const next = generator(7);
   for (let round = 0; round < 20; round++) {
