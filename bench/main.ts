@@ -19,7 +19,9 @@ import { describeMachine } from "./cpu.js";
 import { type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
+import { footprint } from "./scenarios/footprint.js";
 import { http } from "./scenarios/http.js";
+import { impaired } from "./scenarios/impaired.js";
 import { ledger } from "./scenarios/ledger.js";
 import { stack } from "./scenarios/stack.js";
 import { connects, trips } from "./scenarios/trips.js";
@@ -33,7 +35,7 @@ const CONTENDERS: readonly Contender[] = [
   sshuttle,
   none,
 ];
-const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack, ledger];
+const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack, ledger, footprint, impaired];
 /** Everybody who may be named, the tunnels first. */
 const EVERYBODY = [...CONTENDERS, ...SCENARIOS.flatMap(scenario => scenario.contenders ?? [])];
 const SUBJECT = czctl.name;

@@ -1,8 +1,17 @@
 import { catalogText } from "../../test/lab/catalog.js";
-import { makeTeamspace } from "../../test/lab/czctl.js";
-import { type Contender, SERVICE_ADDRESS, SERVICE_PORTS } from "../contender.js";
+import { type Czctl, makeTeamspace } from "../../test/lab/czctl.js";
+import type { Sandbox } from "../../test/lab/sandbox.js";
+import type { Topology } from "../../test/lab/topology.js";
+import { type Contender, type Running, SERVICE_ADDRESS, SERVICE_PORTS } from "../contender.js";
 
-export const czctl: Contender = {
+export interface RunningCzctl extends Running {
+  /** The command on the laptop. */
+  cli: Czctl;
+}
+
+export const czctl: Contender & {
+  start(sandbox: Sandbox, topology: Topology): Promise<RunningCzctl>;
+} = {
   name: "czctl",
   needs: ["/dev/net/tun"],
   async start(sandbox, { laptop, cluster }) {
@@ -19,6 +28,7 @@ export const czctl: Contender = {
     ]);
     const { agent, czctl } = await makeTeamspace({ sandbox, laptop, cluster }, catalog);
     return {
+      cli: czctl,
       target: await czctl.address("speed.bench"),
       async pids() {
         const { dataplane } = await czctl.status();

@@ -1,11 +1,14 @@
 """Blocking sockets at both ends, so that nothing but the path is measured.
 
 echo.py serve ADDRESS PORT          echoes; a thread per connection
+echo.py many ADDRESS PORT           echoes; one thread for thousands of connections
 echo.py trips ADDRESS PORT SECONDS  one byte there and back, again and again: {"us": [p50, p99, p99.9]}
 echo.py connects ADDRESS PORT SECONDS  connect, close, again and again, 8 at a time: {"perSecond": n}
-echo.py hold ADDRESS PORT COUNT     opens COUNT connections, says "held", sleeps until its input ends
+echo.py hold ADDRESS PORT COUNT     opens COUNT connections, says "held", keeps them
 """
 import json
+import resource
+import selectors
 import socket
 import struct
 import sys
@@ -40,6 +43,23 @@ def serve():
     threading.stack_size(65536)
     while True:
         threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()
+
+
+def many():
+    server = socket.create_server((address, port), backlog=4096)
+    ready = selectors.DefaultSelector()
+    ready.register(server, selectors.EVENT_READ)
+    while True:
+        for key, _ in ready.select():
+            if key.fileobj is server:
+                ready.register(server.accept()[0], selectors.EVENT_READ)
+                continue
+            data = key.fileobj.recv(65536)
+            if data:
+                key.fileobj.sendall(data)
+            else:
+                ready.unregister(key.fileobj)
+                key.fileobj.close()
 
 
 def trips(seconds):
@@ -82,11 +102,15 @@ def hold(count):
     for connection in held:
         connection.recv(1)
     print("held", flush=True)
-    sys.stdin.read()
+    time.sleep(3600)
 
 
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 if mode == "serve":
     serve()
+elif mode == "many":
+    many()
 elif mode == "hold":
     hold(int(sys.argv[4]))
 else:

@@ -25,7 +25,7 @@ const context: Context = { arena, pool, loop, streams, scratchEndpoint, scratchD
 loop.addMachine(streams);
 
 const device = openTun({ name, tso: true });
-const link = new TunLink(context, device.fd, Number(mtu), device.tso);
+const link = new TunLink(context, device.fd, Number(mtu), device.tso, () => loop.stop());
 const stack = new Stack({
   arena,
   pool,

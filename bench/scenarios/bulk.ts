@@ -11,8 +11,11 @@ export const bulk: Scenario = {
   name: "bulk",
   rounds: ["1-up", "1-down", "8-up", "8-down", "1-both"],
   needs: ["iperf3"],
-  async prepare({ cluster }) {
+  async prepare({ laptop, cluster }, { target }) {
     await startIperf(cluster, SERVICE_ADDRESS);
+    // Not measured: handshakes, congestion windows, and for whom it applies, compiling.
+    await runIperf(laptop, target, "up", 1);
+    await runIperf(laptop, target, "down", 1);
   },
   async measure(round, { laptop }, running, seconds) {
     const [flows = "1", direction] = round.split("-") as [string, "up" | "down" | "both"];

@@ -1,0 +1,200 @@
+/**
+ * Writes `bench/RESULTS.md` and its charts from the JSON of a run: `node dist/bench/report.js FILE.json`. What is
+ * aimed at stands in GOALS; whether it was reached is computed, so that a loss is told as plainly as a win.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { chart, figure } from "./charts.js";
+import { ROOT } from "./peers.js";
+import type { Report, Result } from "./results.js";
+
+const SUBJECT = "czctl";
+const PAYLOAD_BYTES = 1368;
+
+interface Goal {
+  scenario: string;
+  variants: string[];
+  /** Absent: the figure itself is compared. */
+  peer?: string;
+  least?: number;
+  most?: number;
+}
+
+const BULK = ["1-up", "1-down", "8-up", "8-down"];
+const GOALS: Goal[] = [
+  { scenario: "bulk", variants: BULK, peer: "wireguard-go-debian", least: 3 },
+  { scenario: "bulk", variants: BULK, peer: "openvpn", least: 5 },
+  { scenario: "bulk", variants: BULK, peer: "boringtun", least: 1.5 },
+  { scenario: "bulk", variants: BULK, peer: "wireguard-go", least: 1.5 },
+  { scenario: "round-trip", variants: ["p50", "p99"], peer: "wireguard-go", most: 0.7 },
+  { scenario: "http", variants: ["keep-alive"], peer: "wireguard-go", least: 1 },
+  { scenario: "http", variants: ["per-request"], peer: "wireguard-go", least: 0.8 },
+  { scenario: "stack-alone", variants: ["1-up", "1-down"], least: 10 },
+  { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "tun2socks", least: 2 },
+  { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "slirp4netns", least: 3 },
+  { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "pasta", least: 3 },
+  { scenario: "footprint", variants: ["resident"], most: 120 },
+  { scenario: "footprint", variants: ["added by 5000 flows"], most: 25 },
+  { scenario: "footprint", variants: ["idle CPU"], most: 0.5 },
+  { scenario: "footprint", variants: ["wake-ups"], most: 10 },
+  { scenario: "footprint", variants: ["up to first byte"], most: 400 },
+];
+
+class Writer {
+  private readonly results: readonly Result[];
+
+  constructor(results: readonly Result[]) {
+    this.results = results;
+  }
+
+  find(scenario: string, variant: string, contender: string = SUBJECT): Result | undefined {
+    return this.results.find(
+      one => one.scenario === scenario && one.variant === variant && one.contender === contender,
+    );
+  }
+
+  /** One line per goal and variant that was measured. */
+  goals(): string[] {
+    const lines = ["| scenario | against | aim | measured | reached |", "|---|---|---|---|---|"];
+    for (const { scenario, variants, peer, least, most } of GOALS) {
+      for (const variant of variants) {
+        const own = this.find(scenario, variant);
+        const other = peer === undefined ? undefined : this.find(scenario, variant, peer);
+        if (own === undefined || (peer !== undefined && other === undefined)) {
+          lines.push(`| ${scenario} ${variant} | ${peer ?? "–"} | | not measured | – |`);
+          continue;
+        }
+        const value = other === undefined ? own.median : own.median / other.median;
+        const times = peer === undefined ? ` ${own.unit}` : "×";
+        const aim = least === undefined ? `≤ ${most}${times}` : `≥ ${least}${times}`;
+        const reached = (least === undefined || value >= least) && (most === undefined || value <= most);
+        const measured = `${peer === undefined ? figure(value) : value.toFixed(2)}${times}`;
+        lines.push(
+          `| ${scenario} ${variant} | ${peer ?? "–"} | ${aim} | ${measured} | ${reached ? "yes" : "**no**"} |`,
+        );
+      }
+    }
+    return lines;
+  }
+
+  /** Each step alone, and what the whole costs: the difference is named, not hidden. */
+  ledger(): string[] {
+    const step = (variant: string): number => this.find("ledger", variant)?.median ?? Number.NaN;
+    const perPacket = (scenario: string, variant: string): number =>
+      (this.find(scenario, variant)?.cpuSecondsPerGB ?? Number.NaN) * PAYLOAD_BYTES;
+    const edges = perPacket("stack-alone", "1-up");
+    const items: [string, number][] = [
+      ["seal (ChaCha20-Poly1305, 1424 bytes)", step("seal")],
+      ["open", step("open")],
+      ["tunnel stack, sending side: segment, checksum, acknowledgements in", step("stack send")],
+      ["tunnel stack, receiving side: segment into the ring, acknowledgements out", step("stack receive")],
+      ["UDP send, 44 datagrams a call", step("UDP send")],
+      ["UDP receive, 44 datagrams a call", step("UDP receive")],
+      ["both edges: TUN, its stack, the service's socket (measured by stack-alone)", edges],
+    ];
+    const sum = items.reduce((total, [, ns]) => total + ns, 0);
+    const lines = ["| step, both ends together | ns per inner packet | share |", "|---|---:|---:|"];
+    for (const direction of ["1-up", "1-down"]) {
+      const whole = perPacket("bulk", direction);
+      if (direction === "1-up") {
+        for (const [name, ns] of items) lines.push(row(name, ns, whole));
+        lines.push(row("sum of the steps", sum, whole));
+      }
+      lines.push(
+        row(
+          `rest, ${direction}: cold caches, wake-ups, forwarding and interrupts, garbage`,
+          whole - sum,
+          whole,
+        ),
+      );
+      lines.push(row(`**measured end to end, ${direction}**`, whole, whole));
+    }
+    const aead = step("seal") + step("open");
+    lines.push(
+      "",
+      `Of the sending stack's share, ${figure(step("of which checksum"))} ns are the checksum. The AEAD is ` +
+        `${((aead / perPacket("bulk", "1-up")) * 100).toFixed(0)} % of all processor time up and ` +
+        `${((aead / perPacket("bulk", "1-down")) * 100).toFixed(0)} % down (aim: 50 %).`,
+    );
+    return lines;
+  }
+
+  /** Every figure. */
+  tables(): string[] {
+    const lines: string[] = [];
+    for (const scenario of new Set(this.results.map(one => one.scenario))) {
+      const rows = this.results.filter(one => one.scenario === scenario);
+      lines.push("", `### ${scenario}`, "");
+      lines.push("| | contender | median | min | max | runs | CPU s/GB | czctl ÷ peer |");
+      lines.push("|---|---|---:|---:|---:|---:|---:|---:|");
+      for (const row of rows) {
+        const own = this.find(scenario, row.variant)?.median;
+        const ratio =
+          own === undefined || row.contender === SUBJECT ? "" : `${(own / row.median).toFixed(2)}×`;
+        const figures = [row.median, row.min, row.max].map(figure).join(" | ");
+        const cost = row.cpuSecondsPerGB?.toFixed(2) ?? "";
+        lines.push(
+          `| ${row.variant} (${row.unit}) | ${row.contender} | ${figures} | ${row.runs.length} | ${cost} | ${ratio} |`,
+        );
+      }
+    }
+    return lines;
+  }
+
+  /** Writes one chart per scenario and variant that has peers; returns the Markdown that shows them. */
+  charts(): string[] {
+    const dir = join(ROOT, "bench/charts");
+    mkdirSync(dir, { recursive: true });
+    const lines: string[] = [];
+    for (const name of new Set(this.results.map(one => `${one.scenario} ${one.variant}`))) {
+      const rows = this.results.filter(
+        one => `${one.scenario} ${one.variant}` === name && one.contender !== "none",
+      );
+      if (rows.length < 2) continue;
+      const title = `${name}, ${rows[0]?.unit}${rows[0]?.unit === "µs" ? " (less is better)" : ""}`;
+      const file = `${name.replaceAll(/[^\w]+/g, "-")}.svg`;
+      writeFileSync(join(dir, file), chart(title, rows, SUBJECT));
+      lines.push(`![${title}](charts/${file})`);
+    }
+    return lines;
+  }
+}
+
+function row(name: string, ns: number, whole: number): string {
+  return `| ${name} | ${figure(ns)} | ${((ns / whole) * 100).toFixed(0)} % |`;
+}
+
+const [file] = process.argv.slice(2);
+if (file === undefined) throw new Error("usage: node dist/bench/report.js FILE.json");
+const { machine, results } = JSON.parse(readFileSync(file, "utf8")) as Report;
+const writer = new Writer(results);
+const notes = readFileSync(join(ROOT, "bench/notes.md"), "utf8");
+const text = [
+  "# Benchmark results",
+  "",
+  "Written by `npm run bench -- --report`; do not edit (remarks are in `notes.md`).",
+  "",
+  `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}, ${machine.date}.`,
+  "",
+  "Both ends, the router between them, the load generator and the server share these cores. Every contender runs",
+  "in the same three network namespaces (MTU 1500); runs are interleaved (A B C A B C); medians; ratios within",
+  "this one run. CPU is user and system time of the contender's own processes, both ends, per 10⁹ bytes.",
+  "",
+  "## Aims and what was measured",
+  "",
+  ...writer.goals(),
+  "",
+  "## Ledger: where the time goes, up and down, one flow",
+  "",
+  ...writer.ledger(),
+  "",
+  notes.trim(),
+  "",
+  "## Charts",
+  "",
+  ...writer.charts(),
+  "",
+  "## All figures",
+  ...writer.tables(),
+];
+writeFileSync(join(ROOT, "bench/RESULTS.md"), `${text.join("\n")}\n`);

@@ -1,0 +1,104 @@
+/**
+ * One download over a long and lossy path, by iperf3: czctl beside the kernel's CUBIC and BBR inside wireguard-go.
+ * A relay between both ends of the tunnel makes the path; all meet the same delay, rate, queue and losses.
+ */
+import { fileURLToPath } from "node:url";
+import { catalogText } from "../../test/lab/catalog.js";
+import { Agent, Czctl } from "../../test/lab/czctl.js";
+import type { Program } from "../../test/lab/program.js";
+import { runIperf, startIperf } from "../../test/lab/programs.js";
+import { AGENT_ADDRESS, AGENT_PORT, type Topology } from "../../test/lab/topology.js";
+import { makeKeyPair, startWireguardGo } from "../../test/lab/wireguard-go.js";
+import { type Contender, SERVICE_ADDRESS, SERVICE_PORT } from "../contender.js";
+import type { Scenario } from "../scenario.js";
+
+const RELAY: string = fileURLToPath(new URL("../relay.js", import.meta.url));
+/** The laptop's side of the host in the middle. */
+const RELAY_ENDPOINT = "192.0.2.1:51820";
+const RATE_MBIT = 100;
+const QUEUE_MS = 50;
+const SEED = 20_260_101;
+const NO_DELAY: Path = { rttMs: 0, lossPercent: 0 };
+
+interface Path {
+  rttMs: number;
+  lossPercent: number;
+}
+
+const relays = new Map<Topology, Program>();
+
+/** In place of the relay that is there. */
+async function setPath(topology: Topology, path: Path): Promise<void> {
+  await relays.get(topology)?.stop();
+  const ends = [RELAY_ENDPOINT, `${AGENT_ADDRESS}:${AGENT_PORT}`];
+  const figures = [path.rttMs / 2, path.lossPercent, RATE_MBIT, QUEUE_MS, SEED].map(String);
+  const relay = topology.internet.spawn(process.execPath, [RELAY, ...ends, ...figures]);
+  await relay.waitForLine(/ready/);
+  relays.set(topology, relay);
+}
+
+const czctl: Contender = {
+  name: "czctl",
+  needs: ["/dev/net/tun"],
+  async start(sandbox, topology) {
+    const { laptop, cluster } = topology;
+    await setPath(topology, NO_DELAY);
+    const catalog = catalogText([
+      {
+        namespace: "bench",
+        name: "speed",
+        clusterIps: [SERVICE_ADDRESS],
+        ports: [{ name: "tcp", protocol: "TCP", port: SERVICE_PORT }],
+      },
+    ]);
+    const agent = await Agent.make(sandbox, cluster, { catalog, endpoint: RELAY_ENDPOINT });
+    const client = new Czctl(laptop);
+    await client.run(["space", "add", await agent.invite("laptop")]);
+    await client.up();
+    await client.waitUntilConnected();
+    return { target: await client.address("speed.bench"), pids: async () => [] };
+  },
+};
+
+function wireguard(congestion: "cubic" | "bbr"): Contender {
+  return {
+    name: `wireguard-go-${congestion}`,
+    needs: ["/dev/net/tun", "wireguard-go", "wg"],
+    async start(_sandbox, topology) {
+      const { laptop, cluster } = topology;
+      await setPath(topology, NO_DELAY);
+      await cluster.sysctl("net.ipv4.tcp_congestion_control", congestion);
+      const [here, there] = [makeKeyPair(), makeKeyPair()];
+      await startWireguardGo(cluster, {
+        device: "wg0",
+        privateKey: there.privateKey,
+        listenPort: AGENT_PORT,
+        addresses: ["10.9.0.1/24"],
+        peers: [{ publicKey: here.publicKey, allowedIps: ["10.9.0.2/32"] }],
+      });
+      await startWireguardGo(laptop, {
+        device: "wg0",
+        privateKey: here.privateKey,
+        addresses: ["10.9.0.2/24"],
+        peers: [{ publicKey: there.publicKey, endpoint: RELAY_ENDPOINT, allowedIps: ["10.96.0.0/16"] }],
+      });
+      return { target: SERVICE_ADDRESS, pids: async () => [] };
+    },
+  };
+}
+
+export const impaired: Scenario = {
+  name: "impaired",
+  rounds: [20, 66, 100].flatMap(rttMs => [0, 1, 3].map(loss => `${rttMs} ms, ${loss} % loss`)),
+  needs: ["iperf3"],
+  contenders: [czctl, wireguard("cubic"), wireguard("bbr")],
+  async prepare({ cluster }) {
+    await startIperf(cluster, SERVICE_ADDRESS);
+  },
+  async measure(round, topology, { target }, seconds) {
+    const [rttMs = 0, lossPercent = 0] = (round.match(/\d+/g) ?? []).map(Number);
+    await setPath(topology, { rttMs, lossPercent });
+    const { gigabitsPerSecond } = await runIperf(topology.laptop, target, "down", seconds);
+    return [{ variant: round, unit: "Mbit/s", value: gigabitsPerSecond * 1000 }];
+  },
+};
