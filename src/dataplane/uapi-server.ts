@@ -6,6 +6,7 @@ import {
   errnoLine,
   type Peer,
   parseSet,
+  removedBy,
   renderGet,
 } from "../wireguard/index.js";
 import type { Context } from "./context.js";
@@ -77,12 +78,7 @@ class UapiConnection implements LineUser {
     if (request === null) return ERRNO_INVALID;
     const otherPort = request.listenPort !== undefined && request.listenPort !== owner.listenPort;
     if (otherPort || (request.fwmark ?? 0) !== 0) return EOPNOTSUPP;
-    const removed = request.peers
-      .filter(peer => peer.remove)
-      .map(peer => owner.device.lookup(peer.publicKey));
-    for (const peer of request.replacePeers ? [...owner.device.peers()] : removed) {
-      if (peer !== null) owner.dropPeer(peer);
-    }
+    for (const peer of removedBy(owner.device, request)) owner.dropPeer(peer);
     applySet(owner.device, request, this.context.loop.now);
     owner.adoptPeers();
     return 0;

@@ -275,10 +275,15 @@ export class Device implements PeerHost {
     return this.byKey.values();
   }
 
-  /** Ends all sessions; a peer whose key is ours now is removed. */
+  /** Another key ends all sessions; a peer whose key is ours now is removed. */
   setPrivateKey(privateKey: Uint8Array): void {
+    const identity = createIdentity(this.identity.crypto, this.identity.random, privateKey);
+    if (equalConstantTime(identity.privateKey, this.identity.privateKey)) {
+      identity.privateKey.fill(0);
+      return;
+    }
     this.identity.privateKey.fill(0);
-    this.identity = createIdentity(this.identity.crypto, this.identity.random, privateKey);
+    this.identity = identity;
     this.removePeer(this.publicKey);
     this.gate.identityChanged();
     for (const peer of this.byKey.values()) peer.identityChanged();

@@ -13,6 +13,7 @@ export {
   ERRNO_INVALID,
   errnoLine,
   parseSet,
+  removedBy,
   renderGet,
   type UapiPeer,
   type UapiPorts,

@@ -159,20 +159,38 @@ function setPeer(peer: UapiPeer, key: string, value: string): boolean {
 /** Does what the request asks of the device; port and mark are the caller's to see to. */
 export function applySet(device: Device, request: UapiSet, now: number): void {
   if (request.privateKey !== undefined) device.setPrivateKey(request.privateKey);
-  if (request.replacePeers) for (const peer of [...device.peers()]) device.removePeer(peer.publicKey);
-  for (const asked of request.peers) applyPeer(device, asked, now);
+  for (const peer of removedBy(device, request)) device.removePeer(peer.publicKey);
+  for (const asked of request.peers) {
+    if (!asked.remove) applyPeer(device, asked, request.replacePeers, now);
+  }
 }
 
-function applyPeer(device: Device, asked: UapiPeer, now: number): void {
-  if (asked.remove) {
-    device.removePeer(asked.publicKey);
-    return;
-  }
+/**
+ * The peers that the request takes away. `replace_peers` replaces what is configured: one that is named again
+ * keeps its session, so that `wg setconf` with an unchanged file interrupts nobody.
+ */
+export function removedBy(device: Device, request: UapiSet): Peer[] {
+  const kept = new Set<string>();
+  const named = new Set<string>();
+  for (const { publicKey, remove } of request.peers) (remove ? named : kept).add(toHex(publicKey));
+  return [...device.peers()].filter(({ publicKey }) => {
+    const key = toHex(publicKey);
+    return named.has(key) || (request.replacePeers && !kept.has(key));
+  });
+}
+
+/** @param anew what is not asked for goes back to none */
+function applyPeer(device: Device, asked: UapiPeer, anew: boolean, now: number): void {
   const known = device.lookup(asked.publicKey);
   // A peer with our own key is passed over, as other implementations do.
   if (known === null && (asked.updateOnly || toHex(asked.publicKey) === toHex(device.publicKey))) return;
   const peer = known ?? device.addPeer({ publicKey: asked.publicKey }, now);
-  const change: PeerChange = { allowedIps: allowedIpsAfter(peer, asked) };
+  const before = anew ? [] : peer.allowedIps;
+  const change: PeerChange = { allowedIps: allowedIpsAfter(before, asked) };
+  if (anew) {
+    change.presharedKey = new Uint8Array(KEY_BYTES);
+    change.persistentKeepaliveSeconds = 0;
+  }
   if (asked.presharedKey !== undefined) change.presharedKey = asked.presharedKey;
   if (asked.endpoint !== undefined) change.endpoint = asked.endpoint;
   if (asked.persistentKeepaliveSeconds !== undefined) {
@@ -181,8 +199,8 @@ function applyPeer(device: Device, asked: UapiPeer, now: number): void {
   device.updatePeer(asked.publicKey, change, now);
 }
 
-function allowedIpsAfter(peer: Peer, asked: UapiPeer): Prefix[] {
-  let prefixes = asked.replaceAllowedIps ? [] : [...peer.allowedIps];
+function allowedIpsAfter(before: readonly Prefix[], asked: UapiPeer): Prefix[] {
+  let prefixes = asked.replaceAllowedIps ? [] : [...before];
   for (const { prefix, remove } of asked.allowedIps) {
     prefixes = prefixes.filter(other => !other.equals(prefix));
     if (!remove) prefixes.push(prefix);

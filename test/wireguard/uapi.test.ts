@@ -1,8 +1,15 @@
 /** The configuration protocol's text: requests as `wg` writes them, answers as `wg` reads them, and bad ones. */
 import t from "tap";
 import { Prefix, toHex } from "../../src/base/index.js";
-import { applySet, ERRNO_INVALID, errnoLine, parseSet, renderGet } from "../../src/wireguard/index.js";
-import { endpoint, pair, World } from "./world.js";
+import {
+  applySet,
+  ERRNO_INVALID,
+  errnoLine,
+  parseSet,
+  removedBy,
+  renderGet,
+} from "../../src/wireguard/index.js";
+import { endpoint, ipv4, pair, World } from "./world.js";
 
 const KEY = "b1".repeat(32);
 const OTHER = "c2".repeat(32);
@@ -113,6 +120,32 @@ t.test(
     t.equal(toHex(device.privateKey), `70${"77".repeat(31)}`, "clamped, as wg shows it");
   },
 );
+
+t.test("wg setconf with what is set already interrupts nobody; what it leaves out is gone", async t => {
+  const { world, a, b, atA } = pair({ presharedKey: new Uint8Array(32).fill(9) });
+  a.send(atA, ipv4("10.0.0.1", "10.0.0.2", 40));
+  world.advance(50);
+  const apply = (...lines: string[]): void => {
+    const request = parseSet([...lines].join("\n"));
+    if (request === null) throw new Error("bad request");
+    t.same(
+      removedBy(a.device, request).map(peer => toHex(peer.publicKey)),
+      [],
+    );
+    applySet(a.device, request, world.now);
+  };
+  const same = [`private_key=${toHex(a.device.privateKey)}`, "replace_peers=true"];
+  const peer = [`public_key=${toHex(b.publicKey)}`, "allowed_ip=10.0.0.2/32"];
+  apply(...same, ...peer, `preshared_key=${"09".repeat(32)}`, "persistent_keepalive_interval=25");
+  t.ok(atA.hasSession(world.now), "the session goes on");
+  const before = world.log.length;
+  a.send(atA, ipv4("10.0.0.1", "10.0.0.2", 40));
+  t.equal(world.log[before]?.bytes[0], 4, "with a data packet, not a handshake");
+  apply(...same, ...peer);
+  t.equal(atA.persistentKeepaliveSeconds, 0);
+  t.equal(toHex(atA.handshake.getPresharedKey()), "00".repeat(32));
+  t.same(atA.allowedIps.map(String), ["10.0.0.2/32"]);
+});
 
 t.test("the answer to get=1, and that it can be set again", async t => {
   const world = new World();
