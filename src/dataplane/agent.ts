@@ -82,6 +82,13 @@ export class AgentRole implements StackHandler {
     });
   }
 
+  /** Open flows by protocol, without the cost of describing them. */
+  counts(): Record<Protocol, number> {
+    const counts = { tcp: 0, udp: 0 };
+    for (const flow of this.flowsOpen) counts[flow.protocol]++;
+    return counts;
+  }
+
   onTcpSyn(connection: TcpConnection): void {
     const { link, local, localPort } = connection;
     const device = this.devices.get(link);
@@ -115,8 +122,6 @@ export class AgentRole implements StackHandler {
       this.denied(device, "udp", local, localPort);
       return udp.refuse("port");
     }
-    const endpoint = target.candidates()[0];
-    if (endpoint === undefined) return udp.refuse("port");
     const flow: Flow = {
       protocol: "udp",
       name: target.name,
@@ -124,7 +129,7 @@ export class AgentRole implements StackHandler {
       abort: () => udp.refuse("port"),
     };
     this.flowsOpen.add(flow);
-    KernelDatagram.open(this.context, udp, endpoint, () => this.flowsOpen.delete(flow));
+    KernelDatagram.open(this.context, udp, target.candidates(), () => this.flowsOpen.delete(flow));
   }
 
   onEcho(_link: Link, _source: Address, destination: Address): "reply" | Unreachable {

@@ -25,16 +25,32 @@ export function newRing(context: Context): Ring {
   return new Ring(context.arena, context.pool, INITIAL_RING_BYTES);
 }
 
+/** How soon a stream asks again for ring memory that the pool did not have. */
+const STARVED_RETRY_MS = 20;
+
 /** Kernel streams that have something to read or write this turn. */
 export class StreamQueue implements Machine {
   private current: KernelStream[] = [];
   private next: KernelStream[] = [];
+  private starved: KernelStream[] = [];
+  private retryAt: Milliseconds = NEVER;
 
   push(stream: KernelStream): void {
     this.current.push(stream);
   }
 
-  poll(_now: Milliseconds): void {}
+  /** Nobody tells when the pool has memory again, so these streams ask. */
+  starve(stream: KernelStream, now: Milliseconds): void {
+    this.starved.push(stream);
+    if (this.retryAt === NEVER) this.retryAt = now + STARVED_RETRY_MS;
+  }
+
+  poll(now: Milliseconds): void {
+    if (this.retryAt > now) return;
+    this.retryAt = NEVER;
+    this.current.push(...this.starved);
+    this.starved = [];
+  }
 
   /** A stream that stops for its budget queues itself again and is served next turn. */
   flush(_now: Milliseconds): void {
@@ -46,6 +62,6 @@ export class StreamQueue implements Machine {
   }
 
   pollAt(): Milliseconds {
-    return this.current.length > 0 ? 0 : NEVER;
+    return this.current.length > 0 ? 0 : this.retryAt;
   }
 }

@@ -45,8 +45,9 @@ class ControlStream implements TcpUser {
 
   onTcpConnected(): void {}
 
-  onTcpClosed(_why: TcpCloseReason): void {
-    if (!this.stream.closed) this.stream.incoming.abort();
+  /** After an orderly end the stream finishes by itself, when the daemon has read what is left. */
+  onTcpClosed(why: TcpCloseReason): void {
+    if (why !== "closed" && !this.stream.closed) this.stream.incoming.abort();
     this.closed();
   }
 

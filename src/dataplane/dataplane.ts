@@ -35,6 +35,7 @@ import {
 import { AgentRole } from "./agent.js";
 import { type Context, StreamQueue } from "./context.js";
 import { ControlListener } from "./control-listener.js";
+import { EndpointReports } from "./endpoint-reports.js";
 import { LaptopRole, RefuseInbound } from "./laptop.js";
 import { LineChannel } from "./line-channel.js";
 import { UnixListener } from "./listener.js";
@@ -50,6 +51,10 @@ const ARENA_BYTES = 512 << 20;
 const PACKET_AREA_BYTES = 4 << 20;
 /** An idle UDP flow is forgotten after this long (RFC 4787 §4.3 asks for two minutes at least). */
 const UDP_IDLE_MS = 120_000;
+/** Idle connections are probed from here on, so that a laptop that is gone does not hold its Services' sockets. */
+const KEEP_ALIVE = { keepAliveIdleMs: 600_000, keepAliveIntervalMs: 60_000, keepAliveProbes: 9 } as const;
+/** Longest text that the control process takes in a message. */
+const MESSAGE_CHARS = 1_000;
 /** Unanswered handshakes for this long make new flows fail at once. */
 const TUNNEL_DOWN_SECONDS = 10;
 
@@ -125,19 +130,34 @@ export class Dataplane {
   private start(message: Start): void {
     try {
       this.running = new Running(this.context, this.lineBuffer, message);
-      dropPrivileges(message.runAs);
+      this.dropPrivileges(message);
     } catch (error) {
       const known = error instanceof CzctlError ? error : null;
       this.context.tell({
         type: "failed",
         code: known?.code ?? "DATAPLANE_START",
-        message: known?.message ?? `the data plane could not start: ${String(error)}`,
+        message: (known?.message ?? `the data plane could not start: ${String(error)}`).slice(
+          0,
+          MESSAGE_CHARS,
+        ),
         ...(known?.hint === undefined ? {} : { hint: known.hint }),
       });
       this.loop.stop();
       return;
     }
     this.context.tell({ type: "ready", listenPort: this.running.socket.port });
+  }
+
+  private dropPrivileges({ runAs }: Start): void {
+    const { userChanged, capableThreads } = dropPrivileges(runAs);
+    if (capableThreads === 0 && (userChanged || runAs === undefined)) return;
+    this.context.tell({
+      type: "log",
+      level: "warn",
+      message:
+        "the data plane keeps its user, which cannot be changed here; its own thread has no capabilities",
+      fields: { capableThreads },
+    });
   }
 
   private status(running: Running): DataplaneStatus {
@@ -164,6 +184,7 @@ class Running implements DeviceEvents, UapiOwner {
   private readonly tunLink: TunLink | null = null;
   private readonly cryptoName: string;
   private readonly names = new Map<Peer, string>();
+  private readonly endpoints: EndpointReports;
 
   constructor(context: Context, lineBuffer: number, start: Start) {
     const { arena, loop } = context;
@@ -182,6 +203,8 @@ class Running implements DeviceEvents, UapiOwner {
       gro: !start.disable?.includes("gro"),
     });
     this.tunnel = new Tunnel(context, this.socket);
+    this.endpoints = new EndpointReports(context);
+    loop.addMachine(this.endpoints);
 
     const control = start.control === undefined ? null : start.control;
     const remote = control === null ? null : parseEndpoint(control.remote);
@@ -214,7 +237,10 @@ class Running implements DeviceEvents, UapiOwner {
 
     if (this.laptop !== null && start.tun !== undefined) {
       this.tunStack = this.newStack(this.laptop);
-      this.tunLink = new TunLink(context, start.tun.fd, start.tun.mtu, start.tun.tso);
+      this.tunLink = new TunLink(context, start.tun.fd, start.tun.mtu, start.tun.tso, () => {
+        context.tell({ type: "failed", code: "TUN_GONE", message: "the network device is gone" });
+        loop.stop();
+      });
       this.tunLink.join(this.tunStack);
       this.laptop.tunnel = this.tunnelStack;
       loop.add(start.tun.fd, EPOLLIN, this.tunLink);
@@ -271,13 +297,19 @@ class Running implements DeviceEvents, UapiOwner {
   dropPeer(peer: Peer): void {
     this.tunnel.removePeer(peer, this.context.loop.now);
     this.agent?.removeDevice(peer.context as PeerLink);
+    if (this.laptop !== null && this.laptop.agent === peer.context) this.laptop.agent = null;
     this.names.delete(peer);
+    this.endpoints.forget(peer);
     peer.context = null;
   }
 
-  /** `wg set` made a peer: it gets a link, and on the agent nothing else. */
+  /** `wg set` made a peer: it gets a link; on the laptop it is the agent when there is none. */
   adoptPeers(): void {
-    for (const peer of this.device.peers()) if (peer.context === null) this.tunnel.addPeer(peer, this.mtu);
+    for (const peer of this.device.peers()) {
+      if (peer.context !== null) continue;
+      const link = this.tunnel.addPeer(peer, this.mtu);
+      if (this.laptop !== null) this.laptop.agent ??= link;
+    }
   }
 
   get listenPort(): number {
@@ -290,8 +322,6 @@ class Running implements DeviceEvents, UapiOwner {
   }
 
   status(): Omit<DataplaneStatus, "pid" | "uptimeMs" | "memory"> {
-    const flows = this.flows();
-    const tcp = flows.filter(flow => flow.protocol === "tcp").length;
     const { gso, gro } = this.socket;
     const tso = this.tunLink !== null && this.tunLink.maxGsoBytes > 0;
     return {
@@ -310,7 +340,7 @@ class Running implements DeviceEvents, UapiOwner {
           ...(peer.rttMs > 0 ? { rttMs: peer.rttMs } : {}),
         };
       }),
-      flows: { tcp, udp: flows.length - tcp },
+      flows: this.laptop?.counts() ?? this.agent?.counts() ?? { tcp: 0, udp: 0 },
       counters: {
         ...prefixed("netstack.tun", this.tunStack?.counters),
         ...prefixed("netstack.tunnel", this.tunnelStack.counters),
@@ -334,13 +364,14 @@ class Running implements DeviceEvents, UapiOwner {
   }
 
   onPeerEndpoint(peer: Peer): void {
-    const endpoint = formatEndpoint(readEndpoint(peer.endpoint, 0));
-    this.context.tell({ type: "endpoint", publicKey: toBase64(peer.publicKey), endpoint });
+    this.endpoints.changed(peer, this.context.loop.now);
   }
 
   private newStack(handler: StackHandler): Stack {
     const { arena, pool } = this.context;
-    return new Stack({ arena, pool, random, handler, options: { udpIdleMs: UDP_IDLE_MS } });
+    const far = handler !== this.laptop;
+    const options = { udpIdleMs: UDP_IDLE_MS, ...(far ? KEEP_ALIVE : {}) };
+    return new Stack({ arena, pool, random, handler, options });
   }
 }
 

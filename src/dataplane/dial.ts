@@ -73,12 +73,13 @@ export class Dial implements Source, TcpUser {
     while (this.attempt < targets.length) {
       if (this.lastError === ECONNREFUSED && !skipsRefusal) break;
       const result = open(this.context, targets[this.attempt++] as DialTarget);
-      if (result >= 0) {
+      const watched = result < 0 ? result : this.context.loop.add(result, STREAM_EVENTS, this);
+      if (watched === 0) {
         this.fd = result;
-        this.context.loop.add(result, STREAM_EVENTS, this);
         return;
       }
-      this.lastError = -result;
+      if (result >= 0) sockets.close(result);
+      this.lastError = -watched;
     }
     this.giveUp();
   }

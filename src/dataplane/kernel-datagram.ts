@@ -23,14 +23,18 @@ export class KernelDatagram implements Source, UdpReceiver {
     context.loop.add(fd, EPOLLIN, this);
   }
 
-  /** Takes the flow to `target`, or refuses it. */
-  static open(context: Context, flow: UdpFlow, target: Endpoint, onClosed: () => void = () => {}): void {
-    writeEndpoint(context.arena.u8, context.scratchEndpoint, target);
-    const fd = sockets.udpConnect(context.arena, context.scratchEndpoint);
-    if (fd < 0) {
-      flow.refuse("network");
-      onClosed();
-    } else flow.receiver = new KernelDatagram(context, flow, fd, onClosed);
+  /** Takes the flow to the first of `targets` that there is a route to, or refuses it. */
+  static open(context: Context, flow: UdpFlow, targets: readonly Endpoint[], onClosed: () => void): void {
+    const { arena, scratchEndpoint } = context;
+    for (const target of targets) {
+      writeEndpoint(arena.u8, scratchEndpoint, target);
+      const fd = sockets.udpConnect(arena, scratchEndpoint);
+      if (fd < 0) continue;
+      flow.receiver = new KernelDatagram(context, flow, fd, onClosed);
+      return;
+    }
+    flow.refuse(targets.length === 0 ? "port" : "network");
+    onClosed();
   }
 
   onReady(_events: number, now: Milliseconds): void {

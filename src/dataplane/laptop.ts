@@ -60,7 +60,7 @@ export class LaptopRole implements StackHandler {
     }
     for (const join of this.joins.values()) {
       const { local, localPort } = join.near;
-      if (join.far !== null && !this.stands("udp", local, localPort, join.name)) join.far.close();
+      if (join.far !== null && !this.stands("udp", local, localPort, join.name)) join.near.refuse("port");
     }
   }
 
@@ -105,9 +105,15 @@ export class LaptopRole implements StackHandler {
     return [...tcp, ...udp];
   }
 
+  /** Open flows by protocol, without the cost of describing them. */
+  counts(): Record<Protocol, number> {
+    return { tcp: this.splices.size, udp: this.joins.size };
+  }
+
   // ---- TUN side ----
 
   onTcpSyn(near: TcpConnection): void {
+    if (this.isForeign(near.remote)) return near.unreachable("prohibited");
     if (this.isDns(near.local, near.localPort)) {
       const target = this.dnsTarget("tcp");
       new Dial(this.context, near, { targets: [target], skipsRefusal: false });
@@ -121,10 +127,11 @@ export class LaptopRole implements StackHandler {
   }
 
   onUdpFlow(near: UdpFlow): void {
+    if (this.isForeign(near.remote)) return near.refuse("prohibited");
     if (this.isDns(near.local, near.localPort)) {
       near.idleMs = DNS_IDLE_MS;
       this.joins.set(near, { near, far: null, name: "dns" });
-      KernelDatagram.open(this.context, near, this.dnsTarget("udp"), () => this.joins.delete(near));
+      KernelDatagram.open(this.context, near, [this.dnsTarget("udp")], () => this.joins.delete(near));
       return;
     }
     const route = this.routes.service("udp", near.local, near.localPort);
@@ -149,6 +156,14 @@ export class LaptopRole implements StackHandler {
 
   private stands(protocol: Protocol, virtual: Address, port: number, name: string): boolean {
     return this.routes.service(protocol, virtual, port)?.name === name;
+  }
+
+  /**
+   * Not this machine's own: a packet that it forwards for a neighbour. The device's addresses are the ones
+   * before the responder's.
+   */
+  private isForeign(source: Address): boolean {
+    return !this.dnsAddresses.some(dns => dns.plus(-1).equals(source));
   }
 
   private isDns(address: Address, port: number): boolean {

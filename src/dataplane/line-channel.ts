@@ -67,21 +67,22 @@ export class LineChannel implements Source {
         this.user.onEnd();
         return;
       }
-      this.take(Buffer.from(arena.buffer, this.buffer, length));
+      // A copy: what a line's user answers goes out through the same buffer.
+      this.take(Buffer.from(arena.u8.subarray(this.buffer, this.buffer + length)));
     }
   }
 
   private take(chunk: Buffer): void {
     let from = 0;
     for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, from)) {
-      this.received.push(Buffer.from(chunk.subarray(from, at)));
+      this.received.push(chunk.subarray(from, at));
       const line = Buffer.concat(this.received).toString();
       this.received = [];
       from = at + 1;
       this.user.onLine(line);
       if (this.ended) return;
     }
-    if (from < chunk.length) this.received.push(Buffer.from(chunk.subarray(from)));
+    if (from < chunk.length) this.received.push(chunk.subarray(from));
   }
 
   private drain(): void {

@@ -51,6 +51,9 @@ export class Loop {
   readonly poller: Poller;
   now: Milliseconds = monotonicMs();
   private readonly sources: (Source | undefined)[] = [];
+  /** The turn in which each descriptor came in. */
+  private readonly addedIn: number[] = [];
+  private turnNumber = 0;
   private readonly machines: Machine[] = [];
   private stopped = false;
 
@@ -58,9 +61,13 @@ export class Loop {
     this.poller = poller;
   }
 
-  add(fd: number, events: number, source: Source): void {
-    this.poller.add(fd, events);
+  /** 0, or −errno when the kernel does not take it. */
+  add(fd: number, events: number, source: Source): number {
+    const result = this.poller.add(fd, events);
+    if (result < 0) return result;
     this.sources[fd] = source;
+    this.addedIn[fd] = this.turnNumber;
+    return 0;
   }
 
   modify(fd: number, events: number): void {
@@ -97,9 +104,12 @@ export class Loop {
     const ready = this.poller.wait(Math.min(this.timeoutMs(), limitMs));
     const now = monotonicMs();
     this.now = now;
+    this.turnNumber++;
     for (let i = 0; i < ready; i++) {
-      // A source that an earlier one of this turn removed is gone; its event is stale.
-      this.sources[this.poller.fdAt(i)]?.onReady(this.poller.eventsAt(i), now);
+      const fd = this.poller.fdAt(i);
+      // An earlier source of this turn may have closed the descriptor, and its number may already be somebody
+      // else's: the event is the old one's.
+      if (this.addedIn[fd] !== this.turnNumber) this.sources[fd]?.onReady(this.poller.eventsAt(i), now);
     }
     const machines = this.machines;
     for (let i = 0; i < machines.length; i++) {

@@ -3,7 +3,7 @@
  * one system call and leaves transport checksums to the kernel.
  */
 import type { Milliseconds } from "../base/index.js";
-import { TunIo, VIRTIO_NET_HDR_BYTES, virtioNet } from "../linux/index.js";
+import { EAGAIN, TunIo, VIRTIO_NET_HDR_BYTES, virtioNet } from "../linux/index.js";
 import type { Link, Stack } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import type { Source } from "./loop.js";
@@ -26,11 +26,16 @@ export class TunLink implements Link, Source {
   private readonly io: TunIo;
   private readonly readBuffer: number;
   private readonly writeBuffer: number;
+  private readonly onGone: () => void;
   private stack!: Stack;
 
-  /** @param tso whether the device was granted TCP segmentation offload */
-  constructor(context: Context, fd: number, mtu: number, tso: boolean) {
+  /**
+   * @param tso whether the device was granted TCP segmentation offload
+   * @param onGone somebody deleted the device
+   */
+  constructor(context: Context, fd: number, mtu: number, tso: boolean, onGone: () => void) {
     this.context = context;
+    this.onGone = onGone;
     this.mtu = mtu;
     this.io = new TunIo(context.arena, fd);
     // The packet itself starts on a multiple of eight behind the ten-byte header.
@@ -47,6 +52,7 @@ export class TunLink implements Link, Source {
     const packet = this.readBuffer + VIRTIO_NET_HDR_BYTES;
     for (let i = 0; i < READ_BUDGET; i++) {
       const length = this.io.read(this.readBuffer, VIRTIO_NET_HDR_BYTES + MAX_PACKET_BYTES);
+      if (length < 0 && length !== -EAGAIN) return this.onGone();
       if (length <= VIRTIO_NET_HDR_BYTES) return;
       const trusted = virtioNet.checksumTrusted(this.context.arena, this.readBuffer);
       this.stack.process(this, packet, length - VIRTIO_NET_HDR_BYTES, now, trusted);

@@ -196,6 +196,33 @@ t.test("what rules or grants no longer allow is reset at once", async t => {
   t.match(world.told, [{ type: "denied", peer: "KEY", protocol: "tcp", destination: "10.96.0.7:80" }]);
 });
 
+t.test("what the machine forwards for a neighbour is not carried", async t => {
+  const world = new World();
+  const port = await listen(t, socket => socket.end("secret"));
+  world.expose([{ port: 80, to: [port] }]);
+  const neighbour = world.connect(VIRTUAL, 80, Address.from("192.168.1.66"));
+  await world.until("the answer", () => neighbour.closed !== null);
+  t.equal(neighbour.closed, "prohibited");
+});
+
+t.test("a stream that found the pool empty goes on when there is memory again", async t => {
+  const world = new World();
+  const port = await listen(t, socket => socket.end("at last"));
+  world.expose([{ port: 80, to: [port] }]);
+  const app = world.connect(VIRTUAL, 80);
+  await world.until("connected", () => app.connected);
+  const { pool } = world.context;
+  const taken: number[] = [];
+  for (let at = pool.allocate(4096); at !== -1; at = pool.allocate(4096)) taken.push(at);
+  const probe = world.connect(VIRTUAL, 80);
+  await world.until("another connection without memory", () => probe.connected);
+  for (let turn = 0; turn < 20; turn++) world.context.loop.turn(1);
+  t.equal(probe.received.length, 0, "nothing could be read");
+  for (const at of taken) pool.release(at);
+  await world.until("the bytes", () => probe.received.finished);
+  t.equal(probe.read(), "at last");
+});
+
 t.test("DNS over TCP goes to the responder's own port", async t => {
   const port = await listen(t, socket => socket.end("resolved"));
   const world = new World({ dnsPorts: { udp: 0, tcp: port } });
@@ -281,6 +308,15 @@ t.test("UDP: there and back, refused, and DNS", async t => {
   notConsumed.send("anyone?");
   await world.until("port unreachable", () => notConsumed.heard.length > 0);
   t.equal(notConsumed.heard[0], "unreachable: port");
+
+  t.same(world.agent.counts(), { tcp: 0, udp: 1 }, "what was refused is forgotten on both sides");
+  t.same(world.laptop.counts(), { tcp: 0, udp: 1 });
+
+  world.laptop.setRoutes([]);
+  await world.until("the open flow is refused too", () => service.heard.length === 3);
+  t.equal(service.heard[2], "unreachable: port");
+  world.agent.setDevice(world.tunnelEnd, { name: "laptop", publicKey: "KEY", grant: "" });
+  await world.until("and the agent's", () => world.agent.counts().udp === 0);
 
   const dns = open(DNS, 53);
   dns.send("query");

@@ -102,12 +102,12 @@ export class Application implements TcpUser {
   closed: TcpCloseReason | null = null;
   private readonly world: World;
 
-  constructor(world: World, address: Address, port: number) {
+  constructor(world: World, address: Address, port: number, source: Address) {
     this.world = world;
     const { context, application, applicationLink } = world;
     this.received = new Ring(context.arena, context.pool, 256 * 1024);
     this.sent = new Ring(context.arena, context.pool, 256 * 1024);
-    this.connection = application.connect(applicationLink, APPLICATION, address, port, context.loop.now);
+    this.connection = application.connect(applicationLink, source, address, port, context.loop.now);
     this.connection.user = this;
     this.connection.attach(this.received, this.sent);
   }
@@ -215,8 +215,8 @@ export class World {
     );
   }
 
-  connect(address: Address, port: number): Application {
-    return new Application(this, address, port);
+  connect(address: Address, port: number, source: Address = APPLICATION): Application {
+    return new Application(this, address, port, source);
   }
 
   /** Runs this world and Node's own loop until the condition holds. */
