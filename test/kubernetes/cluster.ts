@@ -26,16 +26,17 @@ const START_LIMIT_MS = 120_000;
 
 /** The binary that `npm run test:kubernetes` has built, or null. */
 export function kubernetesBinary(): string | null {
-  const given = process.env.CZCTL_TEST_KUBERNETES;
+  return cached(/^kubernetes-v[\d.]+$/, process.env.CZCTL_TEST_KUBERNETES);
+}
+
+function cached(name: RegExp, given: string | undefined): string | null {
   if (given !== undefined) return given;
-  const name = existsSync(CACHE)
-    ? readdirSync(CACHE).find(file => /^kubernetes-v[\d.]+$/.test(file))
-    : undefined;
-  return name === undefined ? null : join(CACHE, name);
+  const found = existsSync(CACHE) ? readdirSync(CACHE).find(file => name.test(file)) : undefined;
+  return found === undefined ? null : join(CACHE, found);
 }
 
 export function helmBinary(): string | null {
-  return process.env.CZCTL_TEST_HELM ?? null;
+  return cached(/^helm/, process.env.CZCTL_TEST_HELM);
 }
 
 export const NOT_BUILT = "kube-apiserver is not built: npm run test:kubernetes (needs Go)";
@@ -134,8 +135,11 @@ export class Cluster {
     for (;;) {
       try {
         this.#admin ??= await KubernetesClient.connect(this.kubeconfig("admin", Cluster.adminToken));
-        await this.#admin.call("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin");
-        await this.#admin.call("GET", "/api/v1/namespaces/kube-system");
+        // Ready includes the bootstrap roles, without which nobody may do anything.
+        for await (const line of this.#admin.lines("/readyz", 5_000, AbortSignal.timeout(5_000))) {
+          if (line !== "ok") throw new Error(line);
+        }
+        await this.#admin.call("GET", "/api/v1/namespaces/default");
         return;
       } catch (error) {
         const log = join(this.dir, "apiserver.log");
@@ -157,7 +161,7 @@ export class Cluster {
   }
 
   /** A kubeconfig file for this token, or for the token in this file. */
-  kubeconfig(name: string, token: string | { file: string }): string {
+  kubeconfig(name: string, token: string | { file: string }, namespace: string = "default"): string {
     const path = join(this.dir, `${name}.kubeconfig`);
     const user = typeof token === "string" ? { token } : { tokenFile: token.file };
     const authProvider =
@@ -174,7 +178,7 @@ export class Cluster {
           },
         ],
         users: [{ name, user: authProvider }],
-        contexts: [{ name: "test", context: { cluster: "test", user: name } }],
+        contexts: [{ name: "test", context: { cluster: "test", user: name, namespace } }],
         "current-context": "test",
       }),
       { mode: 0o600 },
@@ -243,7 +247,7 @@ export async function output(child: ChildProcess): Promise<string> {
   throw new Error(complaint || text);
 }
 
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(
     servers.map(
