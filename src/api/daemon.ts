@@ -17,8 +17,8 @@ export interface DaemonOperations {
   status: { request: Nothing; response: DaemonStatus };
   services: { request: Nothing; response: ServiceRow[] };
   flows: { request: Nothing; response: FlowStatus[] };
-  /** Answers when device, routes, names and data plane are gone; the daemon exits right after. */
-  stop: { request: Nothing; response: Nothing };
+  /** Answers when all is done; the daemon exits right after. Null: device, routes, names and data plane are gone. */
+  stop: { request: Nothing; response: { problem: Problem | null } };
   "space.add": { request: { credential: string; name?: string }; response: SpaceSummary };
   "space.list": { request: Nothing; response: SpaceSummary[] };
   "space.select": { request: { name: string }; response: SpaceSummary };

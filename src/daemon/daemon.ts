@@ -86,6 +86,7 @@ export class Daemon {
   #watchers = new Set<() => void>();
   #server: Server | undefined;
   #stopping: Promise<void> | undefined;
+  #leftover: Problem | null = null;
   /** Changes of session, one after the other. */
   #switching: Promise<void> = Promise.resolve();
 
@@ -199,7 +200,7 @@ export class Daemon {
     );
   }
 
-  /** Leaves nothing: names, data plane, device with its routes, sockets. */
+  /** Leaves nothing: names, data plane, device with its routes, sockets. Never rejects: see `leftover`. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -211,15 +212,30 @@ export class Daemon {
     this.#network?.close();
     this.#rangeKeeper?.close();
     await this.#switching;
-    try {
-      await this.#names?.withdraw();
-    } catch (error) {
-      log.error("cannot take our section out of the hosts file", { error });
-    }
-    await this.#session?.stop();
-    this.#device?.close();
+    // One that fails keeps none of the others from it.
+    await this.#leave("take our section out of the hosts file", () => this.#names?.withdraw());
+    await this.#leave("end the session", () => this.#session?.stop());
+    await this.#leave("close the device", () => this.#device?.close());
     this.#save();
     log.info("stopped");
+  }
+
+  async #leave(what: string, step: () => Promise<void> | undefined | void): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      this.#options.log.error(`cannot ${what}`, { error });
+      this.#leftover ??= {
+        code: "NOT_CLEAN",
+        message: `czctl stopped, but could not ${what}: ${messageOf(error)}`,
+        hint: "Run `sudo czctl cleanup`.",
+      };
+    }
+  }
+
+  /** What `stop` could not undo. */
+  get leftover(): Problem | null {
+    return this.#leftover;
   }
 
   /** Ends the API after the answers under way. */
@@ -328,7 +344,7 @@ export class Daemon {
       stop: async () => {
         await this.stop();
         this.#options.onStopped();
-        return {};
+        return { problem: this.#leftover };
       },
       "space.add": request => this.#change("space.add", request),
       "space.list": request => this.#change("space.list", request),

@@ -3,15 +3,15 @@
  * (its end means that the supervisor is gone), standard error the log, descriptor 3 the pipe to
  * `czctl up` if that waits, descriptor 4 the state directory's lock.
  *
- * Ends with 0 when it was told to stop, or has told `czctl up` why it cannot start; else by the error's
- * category, and the supervisor decides.
+ * Ends with 0 when it was told to stop, or has told `czctl up` why it cannot start; with `EXIT_LEFTOVER` when
+ * something of it stays all the same; else by the error's category, and the supervisor decides.
  */
 import { closeSync, writeSync } from "node:fs";
 import { readSettings, type UpEvent } from "../api/index.js";
 import { CzctlError, EXIT_CODES, textLogger } from "../base/index.js";
 import { errorBody } from "./api-server.js";
 import { Daemon } from "./daemon.js";
-import { UP_PIPE } from "./supervisor.js";
+import { EXIT_LEFTOVER, UP_PIPE } from "./supervisor.js";
 
 const UP_FD = 3;
 const UP_TIMEOUT_MS = 10_000;
@@ -45,7 +45,7 @@ async function stopAndExit(): Promise<void> {
 
 async function exit(code: number): Promise<void> {
   await daemon?.closeApi();
-  process.exit(code);
+  process.exit(code === 0 && daemon?.leftover ? EXIT_LEFTOVER : code);
 }
 
 process.stdin.on("close", () => {

@@ -15,6 +15,9 @@ import { EXIT_CODES, type Logger } from "../base/index.js";
 /** Environment variable that tells the daemon whether its descriptor 3 leads to a waiting `czctl up`. */
 export const UP_PIPE = "CZCTL_UP_PIPE";
 
+/** Exit code of a daemon that was told to stop and could not undo everything. */
+export const EXIT_LEFTOVER = 5;
+
 const DAEMON_ENTRY = fileURLToPath(new URL("./main.js", import.meta.url));
 /** A daemon that lived this long was no instant failure. */
 const SETTLED_MS = 10_000;
@@ -52,8 +55,11 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
     const exit = await runDaemon(options, upPipeFd);
     upPipeFd = undefined;
     if (exit.code === 0) return 0;
-    await options.cleanUp().catch(error => options.log.error("clean-up failed", { error }));
-    if (options.signal.aborted) return 0;
+    const clean = await options.cleanUp().then(
+      () => true,
+      error => void options.log.error("clean-up failed", { error }),
+    );
+    if (options.signal.aborted || exit.code === EXIT_LEFTOVER) return clean ? 0 : EXIT_CODES.environment;
     const how = exit.signal ?? `exit code ${exit.code}`;
     if (exit.code === EXIT_CODES.user || exit.code === EXIT_CODES.config) {
       options.log.error("the daemon cannot run as it is configured", { how });

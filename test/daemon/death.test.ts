@@ -1,7 +1,8 @@
 /** Deaths of each process, and starts that fail: nothing stale stays, and the user is told. */
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import t from "tap";
 import type { DaemonStatus } from "../../src/api/index.js";
+import { tryLock } from "../../src/linux/index.js";
 import { enterNamespace, tunUnavailable } from "../linux/in-namespace.js";
 import { device, eventually, HOSTS, Laptop, prepare } from "./laptop.js";
 
@@ -79,6 +80,27 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
     ]);
     t.equal(laptop.hosts, HOSTS);
     t.match((await laptop.czctl(["cleanup"])).stdout, "Nothing to clean up.");
+  });
+
+  t.test("names that cannot be taken back: down says so, cleanup mends it", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    await laptop.czctl(["up"]);
+    const fd = openSync(laptop.hostsFile, "r");
+    t.ok(tryLock(fd), "another editor");
+    const down = await laptop.czctl(["down"]);
+    t.equal(down.code, 4, down.stdout);
+    t.match(
+      down.stderr,
+      /^czctl: czctl stopped, but could not take our section out of the hosts file: another program .*\n.*czctl cleanup/,
+    );
+    t.match(laptop.hosts, "frontend.shop");
+    t.equal(device(), undefined, "the rest is gone");
+    t.match((await laptop.czctl(["down"])).stdout, "not running", "nothing started it again");
+    closeSync(fd);
+    t.equal((await laptop.czctl(["cleanup"])).code, 0);
+    t.equal(laptop.hosts, HOSTS);
   });
 
   t.test("a data plane that cannot start is the reason that up gives; nothing stays", async t => {

@@ -1,6 +1,6 @@
 /** `czctl up`, `down`, `restart` and `cleanup`. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Settings, writeSettings } from "../../api/index.js";
+import { type Problem, type Settings, writeSettings } from "../../api/index.js";
 import { CzctlError, textLogger } from "../../base/index.js";
 import { callDaemon, isNotRunning } from "../client.js";
 import { type Flags, type Program, settingsOf } from "../context.js";
@@ -96,29 +96,45 @@ async function runForeground(
 }
 
 async function down(flags: Flags): Promise<void> {
-  const stopped = await stop(settingsOf(flags));
+  const { stopped, problem } = await stop(settingsOf(flags));
+  if (problem) {
+    const { code, message, hint } = problem;
+    throw new CzctlError(message, {
+      code,
+      category: "environment",
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
   if (flags.json) return printJson({ stopped });
   print(stopped ? "Disconnected; everything is as it was." : "czctl is not running.");
 }
 
-/** Returns when nothing of it is left; false when nothing ran. */
-async function stop(settings: Settings): Promise<boolean> {
+interface Stopped {
+  /** False when nothing ran. */
+  stopped: boolean;
+  /** What could not be undone. */
+  problem: Problem | null;
+}
+
+/** Returns when none of its processes is left. */
+async function stop(settings: Settings): Promise<Stopped> {
   let answered = true;
+  let problem: Problem | null = null;
   try {
-    await callDaemon(settings, "stop", {});
+    ({ problem } = await callDaemon(settings, "stop", {}));
   } catch (error) {
     if (!isNotRunning(error)) throw error;
     answered = false;
   }
   // Members of the socket's group may stop the daemon, but not look into its directory.
-  if (process.geteuid?.() !== 0) return answered;
+  if (process.geteuid?.() !== 0) return { stopped: answered, problem };
   const { StateLock, lockHolder } = await import("../../daemon/index.js");
   let signalled = false;
   for (const until = performance.now() + STOP_TIMEOUT_MS; performance.now() < until; await sleep(10)) {
     const lock = StateLock.tryTake(settings.stateDir);
     if (lock !== null) {
       lock.release();
-      return answered || signalled;
+      return { stopped: answered || signalled, problem };
     }
     // The daemon is just being started again: its supervisor has to know.
     const pid = lockHolder(settings.stateDir);
