@@ -25,6 +25,8 @@ interface Path {
   lossPercent: number;
 }
 
+/** By contender's topology: what the kernel's sender is told to use. Ours has no kernel sender on the path. */
+const congestions = new Map<Topology, string>();
 const relays = new Map<Topology, Program>();
 
 /** In place of the relay that is there. */
@@ -66,8 +68,8 @@ function wireguard(congestion: "cubic" | "bbr"): Contender {
     needs: ["/dev/net/tun", "wireguard-go", "wg"],
     async start(_sandbox, topology) {
       const { laptop, cluster } = topology;
+      congestions.set(topology, congestion);
       await setPath(topology, NO_DELAY);
-      await cluster.sysctl("net.ipv4.tcp_congestion_control", congestion);
       const [here, there] = [makeKeyPair(), makeKeyPair()];
       await startWireguardGo(cluster, {
         device: "wg0",
@@ -98,7 +100,9 @@ export const impaired: Scenario = {
   async measure(round, topology, { target }, seconds) {
     const [rttMs = 0, lossPercent = 0] = (round.match(/\d+/g) ?? []).map(Number);
     await setPath(topology, { rttMs, lossPercent });
-    const { gigabitsPerSecond } = await runIperf(topology.laptop, target, "down", seconds);
+    const congestion = congestions.get(topology);
+    const extra = congestion === undefined ? [] : ["--congestion", congestion];
+    const { gigabitsPerSecond } = await runIperf(topology.laptop, target, "down", seconds, extra);
     return [{ variant: round, unit: "Mbit/s", value: gigabitsPerSecond * 1000 }];
   },
 };

@@ -270,8 +270,13 @@ export class Peer {
       await this.sleep(DELAYED_ACK_MS);
       await this.fence();
     }
-    const first = this.inbox.shift();
+    const first = this.inbox.splice(0).find(seen => !this.isRepeatedSyn(seen));
     return first === undefined ? "silence" : tell(first);
+  }
+
+  /** A SYN or SYN-ACK that is unanswered comes again after a second, whatever the scenario is about. */
+  private isRepeatedSyn(seen: Seen): boolean {
+    return seen.flags.includes("S") && this.all.find(one => one.fields.seq === seen.fields.seq) !== seen;
   }
 
   /** Everything that has come and comes at once, in order. */
