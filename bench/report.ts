@@ -1,6 +1,5 @@
 /**
- * Writes `bench/RESULTS.md` and its charts from the JSON of a run: `node dist/bench/report.js FILE.json`. What is
- * aimed at stands in GOALS; whether it was reached is computed, so that a loss is told as plainly as a win.
+ * Writes `bench/RESULTS.md` and its charts from the JSON of one or more runs. What is aimed at stands in GOALS; whether it was reached is computed, so that a loss is told as plainly as a win.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -164,9 +163,15 @@ function row(name: string, ns: number, whole: number): string {
   return `| ${name} | ${figure(ns)} | ${((ns / whole) * 100).toFixed(0)} % |`;
 }
 
-const [file] = process.argv.slice(2);
-if (file === undefined) throw new Error("usage: node dist/bench/report.js FILE.json");
-const { machine, results } = JSON.parse(readFileSync(file, "utf8")) as Report;
+const reports = process.argv.slice(2).map(file => JSON.parse(readFileSync(file, "utf8")) as Report);
+const machine = reports.at(-1)?.machine;
+if (machine === undefined) throw new Error("usage: node dist/bench/report.js FILE.json…");
+const scenarios = [...new Set(reports.flatMap(({ results }) => results.map(one => one.scenario)))];
+// Of a scenario that was run again, the last run counts, whole: ratios are within one run.
+const results = scenarios.flatMap(scenario => {
+  const last = reports.findLast(report => report.results.some(one => one.scenario === scenario));
+  return last?.results.filter(one => one.scenario === scenario) ?? [];
+});
 const writer = new Writer(results);
 const notes = readFileSync(join(ROOT, "bench/notes.md"), "utf8");
 const text = [
