@@ -42,6 +42,8 @@ import { loadState, type State, saveState, selectedSpace } from "./state.js";
 
 /** Between two runs of `reconcile`: a burst of catalog changes costs a few runs, and none waits noticeably. */
 const RECONCILE_PAUSE_MS = 100;
+/** For answers under way when the daemon ends. */
+const API_CLOSE_MS = 500;
 /** `nobody`: where the data plane's privileges end. */
 const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
 
@@ -240,7 +242,14 @@ export class Daemon {
 
   /** Ends the API after the answers under way. */
   async closeApi(): Promise<void> {
-    await new Promise<void>(resolve => (this.#server ? this.#server.close(() => resolve()) : resolve()));
+    const server = this.#server;
+    if (server === undefined) return;
+    await new Promise<void>(resolve => {
+      server.close(() => resolve());
+      server.closeIdleConnections();
+      // A request that never ends keeps nothing alive.
+      setTimeout(() => server.closeAllConnections(), API_CLOSE_MS);
+    });
   }
 
   /** Resolves when the first catalog is in use; rejects with the reason when it is not in time. */
@@ -350,7 +359,8 @@ export class Daemon {
       "space.list": request => this.#change("space.list", request),
       "space.select": request => this.#change("space.select", request),
       "space.remove": request => {
-        if (request.name === this.#session.space.name) {
+        // The session is still the former one's while it is being switched.
+        if (request.name === this.#session.space.name || request.name === this.#state.selected) {
           throw new CzctlError(`the space "${request.name}" is in use`, {
             code: "SPACE_IN_USE",
             category: "user",
@@ -375,8 +385,10 @@ export class Daemon {
     if (JSON.stringify([space, credential]) === this.#sessionKey) {
       this.#schedule();
     } else {
-      this.#switching = this.#switching.then(() => this.#switchSession());
-      await this.#switching;
+      const switching = this.#switching.then(() => this.#switchSession());
+      // The next change, and `stop`, go on after one that failed.
+      this.#switching = switching.catch(error => this.#options.log.error("cannot switch", { error }));
+      await switching;
     }
     return response as ReturnType<(typeof stateOperations)[Name]>;
   }

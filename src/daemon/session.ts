@@ -26,6 +26,7 @@ import type { Space } from "./state.js";
 
 const KEEPALIVE_SECONDS = 25;
 const RESOLVE_RETRY_MS = 1_000;
+const SPAWN_RETRY_MS = 1_000;
 /** Before the n-th restart in a row of a data plane that did not live `SETTLED_MS`; the last one repeats. */
 const RESTART_DELAYS_MS = [0, 100, 300, 1_000, 3_000];
 const SETTLED_MS = 10_000;
@@ -100,7 +101,7 @@ export class Session {
       await this.#pause(RESOLVE_RETRY_MS);
       if (this.#stopping.signal.aborted) return;
     }
-    await this.#spawn();
+    await this.#spawnAfter(0);
   }
 
   async stop(): Promise<void> {
@@ -154,6 +155,18 @@ export class Session {
       message: `the agent at ${this.endpoint} answers, but its catalog did not arrive: ${this.#lostBecause}`,
       hint: "See the agent's log.",
     };
+  }
+
+  /** Tries until it works. Never rejects. */
+  async #spawnAfter(delayMs: number): Promise<void> {
+    await this.#pause(delayMs);
+    for (; !this.#stopping.signal.aborted; await this.#pause(SPAWN_RETRY_MS)) {
+      try {
+        return await this.#spawn();
+      } catch (error) {
+        this.#options.log.error("cannot start the data plane; trying again", { error });
+      }
+    }
   }
 
   async #spawn(): Promise<void> {
@@ -220,7 +233,7 @@ export class Session {
     this.restarts++;
     this.#options.log.warn("the data plane died; starting it again", { ...exit, delayMs });
     this.#options.onChange();
-    void this.#pause(delayMs).then(() => this.#spawn());
+    void this.#spawnAfter(delayMs);
   }
 
   #takeMessage(message: FromDataplane): void {

@@ -1,7 +1,8 @@
 /** Deaths of each process, and starts that fail: nothing stale stays, and the user is told. */
-import { closeSync, existsSync, openSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import t from "tap";
-import type { DaemonStatus } from "../../src/api/index.js";
+import { CONTROL_SOCKET, type DaemonStatus } from "../../src/api/index.js";
 import { tryLock } from "../../src/linux/index.js";
 import { enterNamespace, tunUnavailable } from "../linux/in-namespace.js";
 import { device, eventually, HOSTS, Laptop, prepare } from "./laptop.js";
@@ -101,6 +102,25 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
     closeSync(fd);
     t.equal((await laptop.czctl(["cleanup"])).code, 0);
     t.equal(laptop.hosts, HOSTS);
+  });
+
+  t.test("a data plane that cannot be started again now is started later, by the same daemon", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    await laptop.czctl(["up"]);
+    const before = await laptop.json<DaemonStatus>("status");
+    const obstacle = join(laptop.stateDir, CONTROL_SOCKET);
+    rmSync(obstacle, { force: true });
+    mkdirSync(obstacle);
+    process.kill(before.dataplane?.pid as number, "SIGKILL");
+    await eventually("the failure in the log", () => laptop.log.includes("cannot start the data plane"));
+    rmdirSync(obstacle);
+    await eventually("connected again", async () => {
+      const { link, dataplane } = await laptop.json<DaemonStatus>("status");
+      return link === "connected" && dataplane !== null;
+    });
+    t.equal((await laptop.json<DaemonStatus>("status")).pid, before.pid);
   });
 
   t.test("a data plane that cannot start is the reason that up gives; nothing stays", async t => {

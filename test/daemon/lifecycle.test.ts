@@ -1,8 +1,18 @@
 /** Using the daemon by the real command line, in a network namespace, with a fake data plane. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import t from "tap";
-import type { DaemonStatus, Route, ServiceRow, UpSummary } from "../../src/api/index.js";
+import {
+  CONTROL_SOCKET,
+  type DaemonStatus,
+  type Route,
+  readSettings,
+  type ServiceRow,
+  type UpSummary,
+} from "../../src/api/index.js";
+import { callDaemon } from "../../src/cli/client.js";
 import { listRoutes } from "../../src/linux/index.js";
 import { enterNamespace, tunUnavailable } from "../linux/in-namespace.js";
 import { credential, device, eventually, HOSTS, Laptop, prepare, service } from "./laptop.js";
@@ -123,6 +133,52 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
     t.match(await laptop.json("space", "remove", "team"), { name: "team" });
     const summary = await laptop.json<UpSummary>("restart");
     t.equal(summary.space, "other");
+  });
+
+  t.test("two at once: what has just been selected is not removed, and down still works", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    await laptop.czctl(["space", "add", laptop.writeCredential(credential("other", 10))]);
+    await laptop.czctl(["up"]);
+    const settings = readSettings(laptop.env);
+    const [selected, removed] = await Promise.allSettled([
+      callDaemon(settings, "space.select", { name: "other" }),
+      callDaemon(settings, "space.remove", { name: "other" }),
+    ]);
+    t.match(selected, { status: "fulfilled", value: { name: "other" } });
+    t.match(removed, { status: "rejected", reason: { code: "SPACE_IN_USE" } });
+    t.equal((await laptop.czctl(["down"])).code, 0);
+    t.equal(laptop.hosts, HOSTS);
+  });
+
+  t.test("a switch that fails: the names are taken back all the same", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    await laptop.czctl(["space", "add", laptop.writeCredential(credential("other", 10))]);
+    await laptop.czctl(["up"]);
+    const obstacle = join(laptop.stateDir, CONTROL_SOCKET);
+    rmSync(obstacle, { force: true });
+    mkdirSync(obstacle);
+    t.not((await laptop.czctl(["space", "select", "other"])).code, 0);
+    t.match((await laptop.czctl(["down"])).stderr, "czctl stopped, but could not end the session");
+    t.equal(laptop.hosts, HOSTS);
+    t.equal(device(), undefined);
+  });
+
+  t.test("a request without an end keeps no daemon alive", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    await laptop.czctl(["up"]);
+    const client = connect(laptop.env.CZCTL_SOCKET as string);
+    client.on("error", () => {});
+    t.teardown(() => client.destroy());
+    await once(client, "connect");
+    client.write("POST /v1/status HTTP/1.1\r\nhost: daemon\r\ncontent-length: 5\r\n\r\n{");
+    const down = await laptop.czctl(["down"]);
+    t.equal(down.code, 0, down.stderr);
   });
 
   t.test("a hosts file that cannot be written: everything else works, and status says so", async t => {
