@@ -179,10 +179,14 @@ function isExtension(protocol: number): boolean {
   );
 }
 
-/** Not "this network" (0/8), multicast, reserved or broadcast (RFC 1122 §3.2.1.3). */
+/**
+ * Not "this network" (0/8), multicast or broadcast (RFC 1122 §3.2.1.3).
+ * DEVIATION(RFC 1112 §4): reserved addresses (240/4) are hosts' like all others, as for Linux: service ranges
+ * lie there because nobody routes them by accident.
+ */
 function isHostV4(address: number): boolean {
   const top = address >>> 24;
-  return top !== 0 && top < 224;
+  return top !== 0 && (top < 224 || (top >= 240 && top < 255));
 }
 
 /** Neither address is multicast, and neither is ::. */

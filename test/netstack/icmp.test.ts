@@ -233,6 +233,11 @@ t.test("RFC 1122 §3.2.1.3: packets from or to what is no host are dropped", asy
     peer.inject(bad, true);
   }
   t.equal(peer.stack.counters.ipBadAddress, 5);
+  const reserved = Uint8Array.from(packet);
+  reserved[12] = 246;
+  fixHeader(reserved);
+  peer.inject(reserved, true);
+  t.equal(peer.stack.counters.ipBadAddress, 5, "service ranges lie in 240/4");
   t.ok(PEER.family === STACK.family);
 });
 
