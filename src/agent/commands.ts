@@ -52,6 +52,8 @@ export interface AgentRunOptions {
   kubernetes?: KubernetesOptions;
   /** TCP port of /metrics, /healthz and /readyz; without it there is none. */
   metricsPort?: number;
+  /** How long open flows may go on after `signal` has aborted; default: 0. */
+  drainMs?: number;
   /** Ends the run; the promise then resolves. */
   signal: AbortSignal;
   log: Logger;
@@ -125,7 +127,7 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
 }
 
 async function runOn(options: AgentRunOptions): Promise<void> {
-  const { dir, signal, log, dataplaneEntry, metricsPort } = options;
+  const { dir, signal, log, dataplaneEntry, metricsPort, drainMs = 0 } = options;
   const config = await readAgentConfig(dir);
   await checkPermissions(dir);
   if (signal.aborted) return;
@@ -151,6 +153,7 @@ async function runOn(options: AgentRunOptions): Promise<void> {
   try {
     await Promise.race([agent.start(), aborted]);
     await aborted;
+    if (drainMs > 0) await agent.drain(drainMs);
     log.info("agent stops");
   } finally {
     await agent.stop();
@@ -178,8 +181,11 @@ async function mirrorCluster({
     log,
     ...(policy === undefined ? {} : { policy }),
   });
-  signal.addEventListener("abort", () => state.stop(), { once: true });
+  const cancel = (): void => state.stop();
+  signal.addEventListener("abort", cancel, { once: true });
   await state.start();
+  // From here it ends with the agent: a device that is revoked while flows drain is cut off all the same.
+  signal.removeEventListener("abort", cancel);
   return state;
 }
 

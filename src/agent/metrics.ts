@@ -3,14 +3,14 @@
  * figures are the data plane's own, in Prometheus' text format 0.0.4; labels hold device names, never keys.
  *
  *     /healthz   this process turns over: anything else and it is started again
- *     /readyz    the data plane answers, the first catalog is there, and the agent is not about to stop
+ *     /readyz    the data plane answers and the first catalog is there
  */
 import { createServer, type Server } from "node:http";
 import type { DataplaneStatus } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
 
 export interface Measured {
-  /** False until devices can connect, and from when the agent is told to stop. */
+  /** False until devices can connect, and when the agent has stopped serving them. */
   ready: boolean;
   devices: number;
   services: number;

@@ -8,6 +8,7 @@
  *     discovery ───┘                     └──► control API  each device's catalog
  */
 import type { Server } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
 import { CONTROL_PORT } from "../api/index.js";
 import { formatEndpoint, type Logger } from "../base/index.js";
@@ -32,6 +33,7 @@ import { removeUapiSocket, uapiSocketPath } from "./uapi-socket.js";
 const NO_GRANT = "";
 /** Between a revoked device's last access and its last packet: time to be told, through the tunnel. */
 const REVOKE_NOTICE_MS = 250;
+const DRAIN_POLL_MS = 100;
 
 export interface AgentOptions {
   dir: string;
@@ -136,6 +138,19 @@ export class Agent {
       endpoint: config.endpoint,
       devices: this.#devices.size,
     });
+  }
+
+  /**
+   * Goes on until no flow is open, at most so long. Ready all the while: a Service that took the pod out would
+   * send the devices' datagrams elsewhere, and a terminating pod gets no new devices anyway.
+   */
+  async drain(limitMs: number): Promise<void> {
+    const end = performance.now() + limitMs;
+    this.#options.log.info("agent drains", { limitMs });
+    for (; performance.now() < end; await sleep(DRAIN_POLL_MS)) {
+      const flows = (await this.#keeper.status().catch(() => null))?.flows;
+      if (flows === undefined || flows.tcp + flows.udp === 0) return;
+    }
   }
 
   async stop(): Promise<void> {

@@ -1,8 +1,9 @@
 /**
  * A data plane that carries nothing: speaks `api/dataplane.ts` on descriptor 3 and notes what it is told in the
- * file FAKE_DATAPLANE_LOG. FAKE_DATAPLANE_FAIL makes it fail to start.
+ * file FAKE_DATAPLANE_LOG. FAKE_DATAPLANE_FAIL makes it fail to start. It has as many flows open as the file
+ * FAKE_DATAPLANE_FLOWS says, or none.
  */
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { FromDataplane, PeerStatus, ToDataplane } from "../../src/api/index.js";
@@ -64,9 +65,14 @@ function status(id: number): void {
       crypto: "none",
       offloads: [],
       peers: [...peers.values()],
-      flows: { tcp: 0, udp: 0 },
+      flows: { tcp: openFlows(), udp: 0 },
       counters: {},
       memory: { rssBytes: 0, ringBytes: 0 },
     },
   });
+}
+
+function openFlows(): number {
+  const file = process.env.FAKE_DATAPLANE_FLOWS;
+  return file === undefined ? 0 : Number(readFileSync(file, "utf8"));
 }

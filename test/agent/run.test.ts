@@ -21,6 +21,7 @@ class Running {
   readonly #told: string;
   readonly #abort = new AbortController();
   ended: Promise<void> = Promise.resolve();
+  drainMs = 0;
 
   constructor(t: Tap, subdirectory = "agent") {
     const base = temporaryDirectory(t);
@@ -35,7 +36,8 @@ class Running {
   async start(): Promise<void> {
     process.env.FAKE_DATAPLANE_LOG = this.#told;
     const { dir, catalog, log } = this;
-    this.ended = agentRun({ dir, catalog, log, signal: this.#abort.signal, dataplaneEntry });
+    const { drainMs } = this;
+    this.ended = agentRun({ dir, catalog, log, signal: this.#abort.signal, dataplaneEntry, drainMs });
     let over = false;
     const end = (): void => {
       over = true;
@@ -207,12 +209,15 @@ t.test("a new service is told to data plane and devices", async t => {
   writeFileSync(agent.catalog, `${CATALOG}    db: { endpoints: [10.1.0.1], ports: [5432] }\n`);
   await until("the change", () => (text().includes('"upsert"') ? true : undefined));
   t.ok(performance.now() - before < 1_000, "within a second");
-  const targets = agent.told("targets").at(-1);
+  // Told before the device, but by a process of its own that may write it down later.
+  const targets = await until("the targets", () =>
+    agent.told("targets").find(message => message.targets.length === 2),
+  );
   t.strictSame(
-    targets?.targets.map(target => target.name),
+    targets.targets.map(target => target.name),
     ["db.shop", "web.shop"],
   );
-  t.strictSame(targets?.grants, { "*": [0, 1] });
+  t.strictSame(targets.grants, { "*": [0, 1] });
   socket.destroy();
 });
 
@@ -290,4 +295,28 @@ t.test("a directory whose name is too long for a socket's", async t => {
   t.ok(path.length < 108 && existsSync(path));
   await agent.stop();
   t.notOk(existsSync(path));
+});
+
+t.test("told to stop, it goes on while flows are open, but not for ever", async t => {
+  for (const [drainMs, closes] of [
+    [20_000, true],
+    [300, false],
+  ] as const) {
+    const agent = await running(t);
+    const flows = join(agent.dir, "flows");
+    writeFileSync(flows, "2");
+    process.env.FAKE_DATAPLANE_FLOWS = flows;
+    t.teardown(() => delete process.env.FAKE_DATAPLANE_FLOWS);
+    agent.drainMs = drainMs;
+    await agent.start();
+    const stopped = agent.stop();
+    await agent.line("agent drains");
+    // Still an agent: who is revoked now is cut off now.
+    await agentInvite({ dir: agent.dir, name: "ann" });
+    t.match(await agentRevoke({ dir: agent.dir, name: "ann" }), { live: true });
+    t.notOk(agent.log.lines.some(line => line.message === "agent stops"));
+    if (closes) writeFileSync(flows, "0");
+    await stopped;
+    t.ok(agent.log.lines.some(line => line.message === "agent stops"));
+  }
 });

@@ -69,6 +69,11 @@ export function addAgentCommands(program: Program): void {
               requiresArg: true,
               description: "TCP port of /metrics, /healthz and /readyz [none]",
             })
+            .option("drain-seconds", {
+              type: "number",
+              requiresArg: true,
+              description: "How long open connections may go on when the agent is told to stop [0]",
+            })
             .conflicts("catalog", "kubernetes")
             .implies("secret", "kubernetes")
             .implies("policy", "secret")
@@ -173,6 +178,7 @@ interface RunFlags {
   secret: string | undefined;
   policy: string | undefined;
   metricsPort: number | undefined;
+  drainSeconds: number | undefined;
 }
 
 async function run(flags: AgentFlags<RunFlags>): Promise<void> {
@@ -184,6 +190,7 @@ async function run(flags: AgentFlags<RunFlags>): Promise<void> {
     ...(flags.catalog === undefined ? {} : { catalog: flags.catalog }),
     ...(flags.kubernetes ? { kubernetes: kubernetesOptions(flags) } : {}),
     ...(flags.metricsPort === undefined ? {} : { metricsPort: flags.metricsPort }),
+    ...(flags.drainSeconds === undefined ? {} : { drainMs: flags.drainSeconds * 1000 }),
     signal: abort.signal,
     log: textLogger({
       now: () => new Date(),
