@@ -25,7 +25,7 @@ import {
 } from "../base/index.js";
 import { createCrypto } from "../crypto/index.js";
 import { dropPrivileges, EPOLLIN, Poller, UdpSocket } from "../linux/index.js";
-import { Stack, type StackHandler } from "../netstack/index.js";
+import { Stack, type StackHandler, type StackOptions } from "../netstack/index.js";
 import {
   Device,
   type DeviceEvents,
@@ -53,6 +53,8 @@ const PACKET_AREA_BYTES = 4 << 20;
 const UDP_IDLE_MS = 120_000;
 /** Idle connections are probed from here on, so that a laptop that is gone does not hold its Services' sockets. */
 const KEEP_ALIVE = { keepAliveIdleMs: 600_000, keepAliveIntervalMs: 60_000, keepAliveProbes: 9 } as const;
+/** The part of the agent's flow tables that one device may have. */
+const DEVICE_SHARE = 0.25;
 /** Longest text that the control process takes in a message. */
 const MESSAGE_CHARS = 1_000;
 /** Unanswered handshakes for this long make new flows fail at once. */
@@ -369,8 +371,13 @@ class Running implements DeviceEvents, UapiOwner {
 
   private newStack(handler: StackHandler): Stack {
     const { arena, pool } = this.context;
-    const far = handler !== this.laptop;
-    const options = { udpIdleMs: UDP_IDLE_MS, ...(far ? KEEP_ALIVE : {}) };
+    const options: Partial<StackOptions> = {
+      // Lossy Wi-Fi and long paths are what laptops have; loss there says little about congestion.
+      congestion: "bbr",
+      udpIdleMs: UDP_IDLE_MS,
+      ...(handler === this.laptop ? {} : KEEP_ALIVE),
+      ...(handler === this.agent ? { linkShare: DEVICE_SHARE } : {}),
+    };
     return new Stack({ arena, pool, random, handler, options });
   }
 }

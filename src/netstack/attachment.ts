@@ -9,6 +9,10 @@ export class Attachment {
   blocked = false;
   /** In the stack's list of links with something to send. */
   listed = false;
+  /** What it holds of the stack's tables. */
+  tcpConnections = 0;
+  halfOpen = 0;
+  udpFlows = 0;
   private readonly onBusy: (attachment: Attachment) => void;
   private head: TcpConnection | null = null;
   private tail: TcpConnection | null = null;

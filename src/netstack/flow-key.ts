@@ -6,9 +6,9 @@
 import { Address, type AddressFamily } from "../base/index.js";
 import { foldSum, sumWord } from "../wire/index.js";
 
-/** IANA's dynamic range (RFC 6335 §6). */
-const FIRST_EPHEMERAL_PORT = 49_152;
-const LAST_EPHEMERAL_PORT = 65_535;
+/** The inner address is this stack's alone, so it need not keep to the ephemeral range (RFC 6056 §3.2). */
+const FIRST_LOCAL_PORT = 1024;
+const LAST_LOCAL_PORT = 65_535;
 
 export class FlowKey {
   linkId = 0;
@@ -131,13 +131,22 @@ export class FlowKey {
   }
 }
 
-/** Picks a key's local port: a free ephemeral one, the first from a random start (RFC 6056 §3.3.1). */
-export function choosePort<T extends Keyed>(key: FlowKey, table: FlowTable<T>, random: number): boolean {
+/**
+ * Picks a key's local port: the first from a random start (RFC 6056 §3.3.1) that is free or that `mayReplace`
+ * gives up. False when there is none.
+ */
+export function choosePort<T extends Keyed>(
+  key: FlowKey,
+  table: FlowTable<T>,
+  random: number,
+  mayReplace: (entry: T) => boolean,
+): boolean {
   const remotePort = key.remotePort;
-  const span = LAST_EPHEMERAL_PORT - FIRST_EPHEMERAL_PORT + 1;
+  const span = LAST_LOCAL_PORT - FIRST_LOCAL_PORT + 1;
   for (let tried = 0; tried < span; tried++) {
-    key.setPorts(FIRST_EPHEMERAL_PORT + ((random + tried) % span), remotePort);
-    if (table.find(key) === null) return true;
+    key.setPorts(FIRST_LOCAL_PORT + ((random + tried) % span), remotePort);
+    const entry = table.find(key);
+    if (entry === null || mayReplace(entry)) return true;
   }
   return false;
 }

@@ -6,11 +6,13 @@ export interface StackOptions {
   maxTcpConnections: number;
   /** Connections whose handshake is not complete; past it the oldest is dropped. */
   maxHalfOpen: number;
+  /** The part of each of these limits that one link may have, so that one peer cannot take everything. */
+  linkShare: number;
   /** Most bytes a ring may be raised to by receive autotuning or by a growing congestion window. */
   maxRingBytes: number;
   /** Window offered while no receive ring is attached. */
   defaultWindowBytes: number;
-  congestion: "cubic" | "newreno";
+  congestion: "bbr" | "cubic" | "newreno";
   /** Idle time before the first keep-alive probe; Infinity for none (RFC 9293 §3.8.4: off by default). */
   keepAliveIdleMs: number;
   keepAliveIntervalMs: number;
@@ -28,6 +30,7 @@ export const DEFAULT_STACK_OPTIONS: Readonly<StackOptions> = {
   maxUdpFlows: 16_384,
   maxTcpConnections: 65_536,
   maxHalfOpen: 4096,
+  linkShare: 1,
   maxRingBytes: 4 << 20,
   defaultWindowBytes: 64 << 10,
   congestion: "cubic",

@@ -62,8 +62,8 @@ export class UdpLayer {
     key.setLocal(local);
     key.setRemote(remote);
     key.setPorts(0, remotePort);
-    if (this.table.size >= this.context.options.maxUdpFlows) return null;
-    if (!choosePort(key, this.table, this.context.random.uint32())) return null;
+    if (this.isFull(attachment)) return null;
+    if (!choosePort(key, this.table, this.context.random.uint32(), () => false)) return null;
     const flow = new UdpFlow(this, attachment, key, now);
     this.insert(flow, now);
     return flow;
@@ -80,14 +80,17 @@ export class UdpLayer {
   }
 
   forget(flow: UdpFlow): void {
+    // One that was refused at its first datagram never came in.
+    if (this.table.find(flow.key) !== flow) return;
     this.table.remove(flow);
+    flow.attachment.udpFlows--;
     this.context.timers.cancel(flow);
   }
 
   /** The handler decides about a flow that begins; null when it does not take it. */
   private open(packet: Packet, length: number, now: Milliseconds): UdpFlow | null {
-    const { counters, options, handler } = this.context;
-    if (this.table.size >= options.maxUdpFlows) {
+    const { counters, handler } = this.context;
+    if (this.isFull(packet.attachment)) {
       counters.udpFlowLimit++;
       return null;
     }
@@ -102,8 +105,14 @@ export class UdpLayer {
     return flow;
   }
 
+  private isFull(attachment: Attachment): boolean {
+    const { maxUdpFlows, linkShare } = this.context.options;
+    return this.table.size >= maxUdpFlows || attachment.udpFlows >= linkShare * maxUdpFlows;
+  }
+
   private insert(flow: UdpFlow, now: Milliseconds): void {
     this.table.insert(flow);
+    flow.attachment.udpFlows++;
     this.context.timers.schedule(flow, now + flow.idleMs);
   }
 

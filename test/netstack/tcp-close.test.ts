@@ -183,3 +183,20 @@ t.test("the ring is drained by its reader after the connection is gone", async t
   t.equal(peer.text(), "last words");
   t.equal(peer.pool.usedBytes, 0);
 });
+
+t.test("RFC 6191: after a second in TIME-WAIT a port may serve a new connection of ours", async t => {
+  const peer = new RawPeer();
+  const open = () => peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);
+  const active = open();
+  peer.dispatch();
+  t.notOk(active.mayGiveUpPort(peer.now), "not while it lives");
+  active.rcv.timestamps = true;
+  for (const state of ["ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2"] as const) active.setState(state);
+  active.onPeerFinished(peer.now);
+  t.equal(active.state, "TIME-WAIT");
+  t.notOk(active.mayGiveUpPort(peer.now + 999), "old segments may still come");
+  t.ok(active.mayGiveUpPort(peer.now + 1000));
+  active.rcv.timestamps = false;
+  t.notOk(active.mayGiveUpPort(peer.now + 1000), "nothing would tell them apart");
+  t.ok(active.localPort >= 1024);
+});

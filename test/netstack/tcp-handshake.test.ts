@@ -148,6 +148,26 @@ t.test("RFC 4987 §3.5: past the half-open limit the oldest is dropped", async t
   );
 });
 
+t.test("a link that floods loses its own half-open connections, past its share", async t => {
+  const peer = new RawPeer({ stack: { maxHalfOpen: 8, linkShare: 0.25, maxTcpConnections: 12 } });
+  peer.onSyn = () => {};
+  for (const port of [81, 82, 83]) {
+    peer.stackPort = port;
+    peer.send({ flags: "S" });
+  }
+  t.same(
+    peer.stack
+      .connections()
+      .map(c => c.localPort)
+      .sort(),
+    [82, 83],
+  );
+  t.equal(peer.stack.counters.tcpHalfOpenDropped, 1);
+  peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);
+  const full = () => peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);
+  t.throws(full, { code: "TOO_MANY_CONNECTIONS" }, "three are its share of all connections");
+});
+
 // ---- active open ----
 
 function connecting(): RawPeer {

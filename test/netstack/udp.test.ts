@@ -152,6 +152,17 @@ t.test("past maxUdpFlows new flows are dropped and counted", async t => {
   t.equal(peer.stack.counters.udpFlowLimit, 1);
 });
 
+t.test("one link may have its share of the flows only, and gets it back", async t => {
+  const peer = new RawPeer({ stack: { maxUdpFlows: 8, linkShare: 0.25 } });
+  new Receiver(peer);
+  for (const port of [1, 2, 3]) peer.inject(peer.udp(bytes("x"), port));
+  t.equal(peer.stack.udpFlows().length, 2);
+  t.equal(peer.stack.counters.udpFlowLimit, 1);
+  peer.stack.udpFlows()[0]?.refuse("port");
+  peer.inject(peer.udp(bytes("x"), 3));
+  t.equal(peer.stack.udpFlows().length, 2);
+});
+
 t.test("closeLink closes flows and tells them", async t => {
   const peer = new RawPeer();
   const receiver = new Receiver(peer);

@@ -23,7 +23,7 @@ import type { Link, TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { ReceiveTuner, tuneSendRing } from "./autotune.js";
 import { createCongestionControl } from "./congestion/index.js";
-import { DEFAULT_MSS_V4, FIN_WAIT_2_MS, MIN_MSS } from "./constants.js";
+import { DEFAULT_MSS_V4, FIN_WAIT_2_MS, MIN_MSS, TIME_WAIT_REUSE_MS } from "./constants.js";
 import { windowShiftFor } from "./handshake.js";
 import { HeaderTemplate, sendReset } from "./output.js";
 import { Receiver } from "./receiver.js";
@@ -75,6 +75,8 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   /** When the retransmission timer would fire; a probe comes before it. */
   rtoAt: Milliseconds = NEVER;
   lifeAt: Milliseconds = NEVER;
+  /** When the pacer lets the next segment go, while one waits for it. */
+  paceAt: Milliseconds = NEVER;
   persistCount = 0;
   keepAlivesSent = 0;
   lastHeardAt: Milliseconds;
@@ -307,6 +309,15 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.end(why, "none");
   }
 
+  /**
+   * An own connection in TIME-WAIT lets a new one have its port after a second, when timestamps tell their
+   * segments apart (RFC 6191, RFC 7323 §5; as Linux does): else 60 s of TIME-WAIT bound the rate of connections.
+   */
+  mayGiveUpPort(now: Milliseconds): boolean {
+    if (this.currentState !== "TIME-WAIT" || !this.rcv.timestamps) return false;
+    return this.lifeAt - now <= this.context.options.timeWaitMs - TIME_WAIT_REUSE_MS;
+  }
+
   /** The link is gone. */
   drop(): void {
     this.end("reset", "none");
@@ -325,6 +336,11 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.context.timers.schedule(this, at);
   }
 
+  armPace(at: Milliseconds): void {
+    this.paceAt = at;
+    if (at < this.wakeAt || this.heapIndex === -1) this.context.timers.schedule(this, at);
+  }
+
   /** The receiver has set the deadline of a delayed ACK. */
   armAck(): void {
     if (this.rcv.ackAt < this.wakeAt || this.heapIndex === -1)
@@ -337,6 +353,10 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
       this.rcv.ackNow = true;
       this.wantTurn();
     }
+    if (this.paceAt <= now) {
+      this.paceAt = NEVER;
+      this.wantTurn();
+    }
     if (this.sendAt <= now) onSendTimer(this, now);
     if (this.lifeAt <= now) {
       this.lifeAt = NEVER;
@@ -344,7 +364,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     }
     if (this.currentState === "CLOSED") return;
     const ackAt = this.rcv.ackAt < 0 ? NEVER : this.rcv.ackAt;
-    this.context.timers.schedule(this, Math.min(this.sendAt, this.lifeAt, ackAt));
+    this.context.timers.schedule(this, Math.min(this.sendAt, this.lifeAt, this.paceAt, ackAt));
   }
 
   // ---- inside ----

@@ -45,3 +45,6 @@ export const DISPATCH_QUANTUM_BYTES: number = 128 << 10;
 export const MAX_OUT_OF_ORDER_RANGES = 256;
 /** RFC 7323 §2.3. */
 export const MAX_WINDOW_SHIFT = 14;
+
+/** TIME-WAIT is kept this long from a new connection of ours between the same two ends (RFC 6191). */
+export const TIME_WAIT_REUSE_MS = 1000;

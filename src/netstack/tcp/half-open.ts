@@ -3,6 +3,7 @@
  * can make them with one packet each; past the limit the oldest goes, as its client is the likeliest to be
  * nobody (RFC 4987 §3.5). Pending SYNs that the handler still thinks about are among them.
  */
+import type { Attachment } from "../attachment.js";
 import type { TcpConnection } from "./connection.js";
 
 export class HalfOpenList {
@@ -10,7 +11,9 @@ export class HalfOpenList {
   private oldest: TcpConnection | null = null;
   private newest: TcpConnection | null = null;
 
-  get first(): TcpConnection | null {
+  /** The oldest of `attachment`, else of all. */
+  oldestOf(attachment: Attachment): TcpConnection | null {
+    for (let c = this.oldest; c !== null; c = c.halfOpenNext) if (c.attachment === attachment) return c;
     return this.oldest;
   }
 
@@ -21,6 +24,7 @@ export class HalfOpenList {
     else this.newest.halfOpenNext = c;
     this.newest = c;
     this.count++;
+    c.attachment.halfOpen++;
   }
 
   /** No effect when it is not in the list. */
@@ -33,5 +37,6 @@ export class HalfOpenList {
     c.halfOpenPrevious = null;
     c.halfOpenNext = null;
     this.count--;
+    c.attachment.halfOpen--;
   }
 }

@@ -101,7 +101,9 @@ export class LossRecovery {
     this.checkProbe(acked, now);
     if (this.phase !== "open" && this.isOver()) this.exit(now);
     if (lostBytes > 0 && this.phase === "open") this.enterRecovery(now);
-    if (this.phase === "recovery") {
+    if (sender.congestion.modelBased) {
+      this.informModel(delivered, lostBytes, now);
+    } else if (this.phase === "recovery") {
       this.glide(delivered, acked > 0 && lostBytes === 0);
     } else if (delivered > 0) {
       this.grow(delivered, priorInFlight, now);
@@ -268,7 +270,7 @@ export class LossRecovery {
 
   private glide(delivered: number, safe: boolean): void {
     const { sender } = this;
-    if (!sender.congested) return;
+    if (!sender.congested || sender.congestion.modelBased) return;
     sender.congestion.cwnd = this.prr.window(delivered, sender.inFlight, sender.mss, safe);
   }
 
@@ -280,6 +282,12 @@ export class LossRecovery {
     if (sender.cwndLimited || (slowStart && 2 * priorInFlight >= congestion.cwnd)) {
       congestion.onAck(delivered, now, sender.rtt.srtt);
     }
+  }
+
+  private informModel(delivered: number, lost: number, now: Milliseconds): void {
+    const { congestion, cwndLimited, inFlight, latestRtt, rtt } = this.sender;
+    const limited = cwndLimited || this.phase !== "open";
+    congestion.onDelivered(delivered, lost, inFlight, limited, latestRtt, rtt.srtt, now);
   }
 
   private forgetSacks(): void {

@@ -14,6 +14,7 @@
 import type { Milliseconds, Ring } from "../../base/index.js";
 import type { Counters } from "../counters.js";
 import type { CongestionControl } from "./congestion/index.js";
+import { Pacer } from "./pacer.js";
 import { LossRecovery } from "./recovery.js";
 import { RttEstimator } from "./rtt.js";
 import type { Segment } from "./segment.js";
@@ -48,6 +49,9 @@ export class Sender {
   readonly rtt: RttEstimator = new RttEstimator();
   readonly congestion: CongestionControl;
   readonly recovery: LossRecovery;
+  readonly pacer: Pacer = new Pacer();
+  /** Of the last segment, sent once, that the current ACK delivered; negative when there was none. */
+  latestRtt: Milliseconds = -1.1;
   lastSentAt: Milliseconds = -1.1;
   /** Time-outs in a row without an acknowledgment of new data. */
   retransmits = 0;
@@ -122,6 +126,7 @@ export class Sender {
       this.rtt.backoff = 0;
       this.retransmits = 0;
     }
+    this.latestRtt = this.earliest >= 0 ? now - this.latest : -1;
     if (this.earliest >= 0) this.rtt.sample(now - this.earliest, now - this.latest, now);
     if (acked > 0 || delivered > 0 || this.queue.count > 0) {
       this.recovery.afterAck(delivered, acked, segment, priorInFlight, now);

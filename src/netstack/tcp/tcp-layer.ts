@@ -84,8 +84,10 @@ export class TcpLayer {
     key.setLocal(local);
     key.setRemote(remote);
     key.setPorts(0, remotePort);
-    if (this.table.size >= this.context.options.maxTcpConnections) return null;
-    if (!choosePort(key, this.table, this.context.random.uint32())) return null;
+    if (this.isFull(attachment)) return null;
+    const { table, context } = this;
+    if (!choosePort(key, table, context.random.uint32(), old => old.mayGiveUpPort(now))) return null;
+    table.find(key)?.finish("closed");
     const c = this.create(attachment, key, "SYN-SENT", now);
     c.synOwed = true;
     // Runs from now on, so that a link that takes nothing also ends in "timeout".
@@ -102,6 +104,7 @@ export class TcpLayer {
 
   forget(c: TcpConnection): void {
     this.table.remove(c);
+    c.attachment.tcpConnections--;
     this.halfOpen.remove(c);
   }
 
@@ -182,13 +185,18 @@ export class TcpLayer {
 
   private listen(packet: Packet, now: Milliseconds): void {
     const { options, counters, handler } = this.context;
-    if (this.table.size >= options.maxTcpConnections) {
+    const { attachment } = packet;
+    if (this.isFull(attachment)) {
       counters.tcpConnectionLimit++;
       return;
     }
-    if (this.halfOpen.count >= options.maxHalfOpen) {
+    // The oldest of the same link: a peer that floods is the one to lose.
+    if (
+      this.halfOpen.count >= options.maxHalfOpen ||
+      attachment.halfOpen >= options.linkShare * options.maxHalfOpen
+    ) {
       counters.tcpHalfOpenDropped++;
-      this.halfOpen.first?.drop();
+      this.halfOpen.oldestOf(attachment)?.drop();
     }
     const c = this.create(packet.attachment, packet.key.copy(), "LISTEN", now);
     c.rcv.start(this.segment.seq);
@@ -197,6 +205,11 @@ export class TcpLayer {
     c.armLife(now + PENDING_SYN_MS);
     this.halfOpen.add(c);
     handler.onTcpSyn(c);
+  }
+
+  private isFull(attachment: Attachment): boolean {
+    const { maxTcpConnections, linkShare } = this.context.options;
+    return this.table.size >= maxTcpConnections || attachment.tcpConnections >= linkShare * maxTcpConnections;
   }
 
   private create(
@@ -208,6 +221,7 @@ export class TcpLayer {
     const iss = this.secret.initialSequence(key, now);
     const c = new TcpConnection(this, attachment, key, iss, this.secret.timestampOffset(key), state, now);
     this.table.insert(c);
+    attachment.tcpConnections++;
     return c;
   }
 

@@ -48,9 +48,10 @@ function sendHandshake(c: TcpConnection, now: Milliseconds): TurnResult {
 
 function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
   const { snd } = c;
-  let budget = DISPATCH_QUANTUM_BYTES;
+  const { pacingRate } = snd.congestion;
+  let budget = Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(pacingRate, now));
   while (snd.queue.lostBytes > 0 && mayRetransmit(c)) {
-    if (budget <= 0) return MORE;
+    if (budget <= 0) return pause(c, now);
     const index = snd.recovery.nextLost();
     const sent = retransmit(c, index, now);
     if (sent === 0) return BLOCKED;
@@ -63,11 +64,20 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
     const length = nextLength(c);
     const fin = finFollows(c, length);
     if (length === 0 && !fin) return DONE;
-    if (budget <= 0) return MORE;
+    if (budget <= 0) return pause(c, now);
     if (!sendNew(c, length, fin, now)) return BLOCKED;
     budget -= length;
     if (fin) return DONE;
   }
+}
+
+/** The turn's share is spent: the others' turn, or the pacer's time. */
+function pause(c: TcpConnection, now: Milliseconds): TurnResult {
+  const { snd } = c;
+  if (snd.pacer.nextAt <= now) return MORE;
+  snd.cwndLimited = true;
+  c.armPace(snd.pacer.nextAt);
+  return DONE;
 }
 
 /** RFC 9293 §3.8.6.2.1 and the congestion window: payload of the next (super-)segment, 0 for none now. */
@@ -121,6 +131,7 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   const end = seqAdd(snd.nxt, fin ? length + 1 : length);
   snd.queue.push(at, end, now);
   snd.recovery.onSent(length);
+  snd.pacer.onSent(length, snd.congestion.pacingRate, now);
   if (fin) {
     snd.finSent = true;
     snd.finSeq = seqAdd(snd.nxt, length);
@@ -162,6 +173,7 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
   c.context.counters.tcpRetransmits++;
   queue.markRetransmitted(index, now);
   snd.recovery.onSent(payload);
+  snd.pacer.onSent(payload, snd.congestion.pacingRate, now);
   snd.lastSentAt = now;
   if (index === 0) armAfterRetransmit(c, now);
   else armAfterSending(c, now);

@@ -25,6 +25,8 @@ const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 
 export class Cubic implements CongestionControl {
   readonly name = "cubic";
+  readonly modelBased = false;
+  readonly pacingRate: number = Number.POSITIVE_INFINITY;
   cwnd = 0;
   ssthresh: number = UNLIMITED;
   private mss = 0;
@@ -55,6 +57,8 @@ export class Cubic implements CongestionControl {
     }
     if (left > 0) this.avoidCongestion(left, now, srtt);
   }
+
+  onDelivered(): void {}
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;

@@ -1,11 +1,12 @@
 import type { StackOptions } from "../../options.js";
+import { Bbr } from "./bbr.js";
 import type { CongestionControl } from "./control.js";
 import { Cubic } from "./cubic.js";
 import { NewReno } from "./newreno.js";
 import { Unlimited } from "./unlimited.js";
 
 export type { CongestionControl } from "./control.js";
-export { Cubic, NewReno, Unlimited };
+export { Bbr, Cubic, NewReno, Unlimited };
 
 /** @param congested whether the link is one where congestion happens */
 export function createCongestionControl(
@@ -13,5 +14,12 @@ export function createCongestionControl(
   algorithm: StackOptions["congestion"],
 ): CongestionControl {
   if (!congested) return new Unlimited();
-  return algorithm === "newreno" ? new NewReno() : new Cubic();
+  switch (algorithm) {
+    case "bbr":
+      return new Bbr();
+    case "newreno":
+      return new NewReno();
+    case "cubic":
+      return new Cubic();
+  }
 }

@@ -4,6 +4,8 @@ import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
 
 export class NewReno implements CongestionControl {
   readonly name = "newreno";
+  readonly modelBased = false;
+  readonly pacingRate: number = Number.POSITIVE_INFINITY;
   cwnd = 0;
   ssthresh: number = UNLIMITED;
   private mss = 0;
@@ -30,6 +32,8 @@ export class NewReno implements CongestionControl {
       this.cwnd += this.mss;
     }
   }
+
+  onDelivered(): void {}
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;

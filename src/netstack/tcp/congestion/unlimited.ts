@@ -3,11 +3,14 @@ import { type CongestionControl, UNLIMITED } from "./control.js";
 
 export class Unlimited implements CongestionControl {
   readonly name = "none";
+  readonly modelBased = false;
+  readonly pacingRate: number = Number.POSITIVE_INFINITY;
   cwnd: number = UNLIMITED;
   readonly ssthresh: number = UNLIMITED;
 
   setMss(): void {}
   onAck(): void {}
+  onDelivered(): void {}
   onLoss(): void {}
   onTimeout(): void {}
   onIdle(): void {}
