@@ -1,12 +1,13 @@
 /** What czctl costs when nothing happens, with 5,000 connections open, and from `czctl up` to the first byte. */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { runIperf, startIperf } from "../../test/lab/programs.js";
+import { startIperf } from "../../test/lab/programs.js";
 import { ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
 import { czctl, type RunningCzctl } from "../contenders/czctl.js";
 import { cpuSeconds } from "../cpu.js";
 import { ECHO, PYTHON } from "../programs.js";
 import type { Figure, Scenario } from "../scenario.js";
+import { transfer } from "./bulk.js";
 
 const FLOWS = 5_000;
 const IDLE_SECONDS = 10;
@@ -59,8 +60,8 @@ export const footprint: Scenario = {
     }
     const pids = await running.pids();
     // A fresh process has not compiled anything yet; its base is what it holds after some work.
-    await runIperf(laptop, target, "up", 1);
-    await runIperf(laptop, target, "down", 1);
+    await transfer(laptop, target, "up", 1);
+    await transfer(laptop, target, "down", 1);
     const figures = await idle(pids, "");
     const before = residentMB(pids);
     const holder = laptop.spawn(PYTHON, [ECHO, "hold", target, String(ECHO_PORT), String(FLOWS)]);
