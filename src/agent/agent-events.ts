@@ -3,7 +3,7 @@
  * the number of lines is limited; a device that hammers at a closed door fills no disk.
  */
 import type { FromDataplane } from "../api/index.js";
-import type { Logger } from "../base/index.js";
+import { LineLimiter, type Logger } from "../base/index.js";
 
 const LINES_PER_SECOND = 10;
 const BURST_LINES = 50;
@@ -14,9 +14,7 @@ export class AgentEvents {
   readonly #log: Logger;
   readonly #nameOf: (publicKey: string) => string | undefined;
   readonly #lastHandshakeAt = new Map<string, number>();
-  #tokens = BURST_LINES;
-  #refilledAt: number = performance.now();
-  #suppressed = 0;
+  readonly #limiter = new LineLimiter(LINES_PER_SECOND, BURST_LINES, performance.now());
 
   constructor(log: Logger, nameOf: (publicKey: string) => string | undefined) {
     this.#log = log;
@@ -55,16 +53,9 @@ export class AgentEvents {
   }
 
   #limited(write: () => void): void {
-    const now = performance.now();
-    this.#tokens = Math.min(BURST_LINES, this.#tokens + ((now - this.#refilledAt) * LINES_PER_SECOND) / 1000);
-    this.#refilledAt = now;
-    if (this.#tokens < 1) {
-      this.#suppressed++;
-      return;
-    }
-    this.#tokens--;
-    if (this.#suppressed > 0) this.#log.warn("log lines left out", { count: this.#suppressed });
-    this.#suppressed = 0;
+    if (!this.#limiter.allow(performance.now())) return;
+    const count = this.#limiter.takeRefused();
+    if (count > 0) this.#log.warn("log lines left out", { count });
     write();
   }
 }

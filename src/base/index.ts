@@ -6,5 +6,6 @@ export * from "./crypto.js";
 export * from "./endpoint.js";
 export * from "./environment.js";
 export * from "./errors.js";
+export * from "./line-limiter.js";
 export * from "./ring.js";
 export * from "./text-logger.js";

@@ -37,6 +37,10 @@ export class Catalog {
     return this.sorted;
   }
 
+  get size(): number {
+    return this.byKey.size;
+  }
+
   /** @param key as `serviceKey` makes it: `service.namespace` */
   get(key: string): Service | undefined {
     return this.byKey.get(key);

@@ -7,7 +7,7 @@ import { chmodSync, chownSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { API_PREFIX, type DaemonOperations, type ErrorBody, type OperationName } from "../api/index.js";
 import { CzctlError, type Logger } from "../base/index.js";
-import { isListening, removeFile } from "./unix-socket.js";
+import { isListening, removeSocket } from "./unix-socket.js";
 
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
@@ -26,7 +26,7 @@ export async function serveApi(socketPath: string, handlers: Handlers, log: Logg
       hint: "Choose another path with --socket.",
     });
   }
-  removeFile(socketPath);
+  removeSocket(socketPath);
   const server = createServer((request, response) => {
     answer(request, response, handlers, log).catch(error => log.error("API answer failed", { error }));
   });

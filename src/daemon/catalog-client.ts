@@ -19,7 +19,8 @@ const LINE_LIMIT_CHARS = 64 * 1024 * 1024;
 export interface CatalogClientOptions {
   socketPath: string;
   log: Logger;
-  onEvent(event: CatalogEvent): void;
+  /** Returns why the stream is to be ended, if it is. */
+  onEvent(event: CatalogEvent): string | undefined;
   /** The stream ended or could not be opened. */
   onDown(reason: string): void;
 }
@@ -95,21 +96,22 @@ export class CatalogClient {
         const lines = held.split("\n");
         held = lines.pop() as string;
         for (const line of lines) {
-          if (!over && !this.#take(line)) down("the agent sent something that is no catalog event");
+          if (over) return;
+          const objection = this.#take(line);
+          if (objection !== undefined) down(objection);
         }
       });
     });
     call.end();
   }
 
-  #take(line: string): boolean {
+  #take(line: string): string | undefined {
     const event = parseCatalogEvent(line);
     if (event === null) {
       this.#options.log.warn("bad catalog event", { line: line.slice(0, 200) });
-      return false;
+      return "the agent sent something that is no catalog event";
     }
     if (event.type === "snapshot") this.#backoffMs = BACKOFF_MIN_MS;
-    this.#options.onEvent(event);
-    return true;
+    return this.#options.onEvent(event);
   }
 }

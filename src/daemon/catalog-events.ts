@@ -1,9 +1,17 @@
 /** What an agent may say on the catalog stream (`api/agent.ts`), checked; services by `catalog/service-schema.ts`. */
 import type { CatalogEvent } from "../api/index.js";
-import { isDnsName, isLabel, isPlainName, parseService, type Service } from "../catalog/index.js";
+import {
+  type Catalog,
+  isDnsName,
+  isLabel,
+  isPlainName,
+  parseService,
+  type Service,
+  serviceKey,
+} from "../catalog/index.js";
 
 /** Bounds memory and the hosts file, not ambition. */
-const SERVICES_MAX = 50_000;
+export const SERVICES_MAX: number = 50_000;
 
 /** The event in `line`, or null when it is none. */
 export function parseCatalogEvent(line: string): CatalogEvent | null {
@@ -25,6 +33,12 @@ export function parseCatalogEvent(line: string): CatalogEvent | null {
     return { type: "remove", namespace: event.namespace, name: event.name };
   }
   return null;
+}
+
+/** Whether the event would make `catalog` larger than any agent's may be. */
+export function isTooMany(event: CatalogEvent, catalog: Catalog): boolean {
+  if (event.type !== "upsert" || catalog.size < SERVICES_MAX) return false;
+  return catalog.get(serviceKey(event.service)) === undefined;
 }
 
 function parseSnapshot(event: Partial<Record<string, unknown>>): CatalogEvent | null {

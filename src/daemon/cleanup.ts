@@ -2,10 +2,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CONTROL_SOCKET, readSettings, type Settings } from "../api/index.js";
+import { CzctlError } from "../base/index.js";
 import { writeHosts } from "./hosts.js";
 import { stateUnusable } from "./lock.js";
 import { removeStaleUapiSockets } from "./uapi.js";
-import { isListening, removeFile } from "./unix-socket.js";
+import { isListening, removeSocket } from "./unix-socket.js";
 
 /** Returns what was removed, in words. Throws CzctlError. */
 export async function cleanUp(settings: Settings = readSettings(process.env)): Promise<string[]> {
@@ -15,9 +16,9 @@ export async function cleanUp(settings: Settings = readSettings(process.env)): P
     // With another state directory, another daemon may own this socket.
     if (!existsSync(path) || (await isListening(path))) continue;
     try {
-      removeFile(path);
+      removeSocket(path);
     } catch (error) {
-      throw stateUnusable(path, error);
+      throw error instanceof CzctlError ? error : stateUnusable(path, error);
     }
     removed.push(`socket ${path}`);
   }

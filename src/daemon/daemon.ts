@@ -57,6 +57,8 @@ export interface DaemonOptions {
   /** The process that watches over this one. */
   supervisorPid: number;
   progress(message: string): void;
+  /** The TUN device was deleted: only another daemon can have another one. */
+  onDeviceGone(): void;
   /** Somebody asked the API to stop; everything is gone already. */
   onStopped(): void;
 }
@@ -152,6 +154,7 @@ export class Daemon {
       disable: (["gso", "gro"] as const).filter(offload => disableOffloads.includes(offload)),
       log,
       onChange: () => this.#schedule(),
+      onDeviceGone: () => this.#options.onDeviceGone(),
       ...(dataplaneEntry === undefined ? {} : { entry: dataplaneEntry }),
     });
     this.#session = session;

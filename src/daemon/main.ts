@@ -43,6 +43,15 @@ async function stopAndExit(): Promise<void> {
   await exit(0);
 }
 
+/** The supervisor starts another daemon, which makes a new device. */
+async function leaveToNext(): Promise<void> {
+  // Whoever waits is told below.
+  if (waiting) return;
+  log.error("the network device is gone; starting over");
+  await daemon?.stop();
+  await exit(EXIT_CODES.environment);
+}
+
 async function exit(code: number): Promise<void> {
   await daemon?.closeApi();
   process.exit(code === 0 && daemon?.leftover ? EXIT_LEFTOVER : code);
@@ -64,6 +73,7 @@ try {
     ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
     supervisorPid: process.ppid,
     progress: message => tell({ type: "progress", message }),
+    onDeviceGone: () => void leaveToNext(),
     onStopped: () => void exit(0),
   });
   try {

@@ -17,10 +17,11 @@ import {
   type Route,
   type ToDataplane,
 } from "../api/index.js";
-import type { Logger, Prefix } from "../base/index.js";
+import { LineLimiter, type Logger, type Prefix } from "../base/index.js";
 import { Catalog } from "../catalog/index.js";
 import { type DataplaneExit, DataplaneProcess } from "../dataplane/index.js";
 import { CatalogClient } from "./catalog-client.js";
+import { isTooMany, SERVICES_MAX } from "./catalog-events.js";
 import { AgentEndpoint } from "./endpoint.js";
 import type { Space } from "./state.js";
 
@@ -30,6 +31,9 @@ const SPAWN_RETRY_MS = 1_000;
 /** Before the n-th restart in a row of a data plane that did not live `SETTLED_MS`; the last one repeats. */
 const RESTART_DELAYS_MS = [0, 100, 300, 1_000, 3_000];
 const SETTLED_MS = 10_000;
+/** What the data plane may make us do: it parses hostile bytes. */
+const REPORTS_PER_SECOND = 10;
+const BURST_REPORTS = 50;
 
 export interface SessionOptions {
   space: Space;
@@ -44,6 +48,8 @@ export interface SessionOptions {
   log: Logger;
   /** Catalog, link or problem changed. */
   onChange(): void;
+  /** The TUN device was deleted; no data plane can work on this descriptor any more. */
+  onDeviceGone(): void;
   /** Script to run instead of the data plane (tests). */
   entry?: string;
 }
@@ -76,6 +82,7 @@ export class Session {
   #lastRoutes = "[]";
   /** The kernel's way to the agent when we last looked. */
   #path: string | null = null;
+  #limiter = new LineLimiter(REPORTS_PER_SECOND, BURST_REPORTS, performance.now());
   #stopping = new AbortController();
 
   constructor(options: SessionOptions) {
@@ -245,6 +252,7 @@ export class Session {
       const { code, message: text, hint } = message;
       this.failure = { code, message: text, ...(hint === undefined ? {} : { hint }) };
       this.#setProblem(this.failure);
+      if (code === "TUN_GONE") this.#options.onDeviceGone();
     } else if (message.type === "handshake") {
       // The agent judges by this clock: WireGuard's timestamps must grow.
       this.space.lastHandshakeAt = Date.now();
@@ -254,8 +262,10 @@ export class Session {
         this.#options.onChange();
       }
     } else if (message.type === "handshake-timeout") {
-      void this.#handshakeTimedOut();
-    } else if (message.type === "log") {
+      if (this.#limiter.allow(performance.now())) void this.#handshakeTimedOut();
+    } else if (message.type === "log" && this.#limiter.allow(performance.now())) {
+      const count = this.#limiter.takeRefused();
+      if (count > 0) log.warn("reports of the data plane left out", { count });
       log[message.level](`data plane: ${message.message}`, message.fields);
     }
   }
@@ -272,8 +282,18 @@ export class Session {
     return this.#endpoint.diagnose(this.space.lastHandshakeAt, Date.now());
   }
 
-  #takeEvent(event: CatalogEvent): void {
-    if (event.type === "ping") return;
+  /** Returns why the stream is to be ended, if it is. */
+  #takeEvent(event: CatalogEvent): string | undefined {
+    if (event.type === "ping") return undefined;
+    if (isTooMany(event, this.catalog)) {
+      const message = `the agent tells of more than ${SERVICES_MAX} services`;
+      this.#setProblem({
+        code: "CATALOG_TOO_LARGE",
+        message,
+        hint: "Ask whoever runs the Teamspace to grant this device fewer of them.",
+      });
+      return message;
+    }
     if (event.type === "snapshot") {
       const { zone, teamspace, agentVersion } = event;
       this.teamspace = { zone, teamspace, agentVersion };
@@ -290,6 +310,7 @@ export class Session {
     }
     this.catalog.apply(event);
     this.#options.onChange();
+    return undefined;
   }
 
   #lostCatalog(reason: string): void {

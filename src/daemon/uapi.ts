@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { isListening, removeFile } from "./unix-socket.js";
+import { isListening, removeSocket } from "./unix-socket.js";
 
 export const UAPI_DIRECTORY = "/var/run/wireguard";
 
@@ -30,7 +30,7 @@ export async function removeStaleUapiSockets(): Promise<string[]> {
   for (const name of names.filter(each => /^czctl(\d+|-\d+)\.sock$/.test(each))) {
     const path = join(UAPI_DIRECTORY, name);
     if (await isListening(path)) continue;
-    removeFile(path);
+    removeSocket(path);
     removed.push(path);
   }
   return removed;

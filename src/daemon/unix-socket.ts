@@ -1,6 +1,7 @@
 /** Unix socket files: whether somebody serves one, and removing one. */
-import { unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
+import { CzctlError } from "../base/index.js";
 
 export function isListening(path: string): Promise<boolean> {
   return new Promise(resolve => {
@@ -13,11 +14,16 @@ export function isListening(path: string): Promise<boolean> {
   });
 }
 
-/** Removes the file; none is as good. */
-export function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+/** Removes the socket; none is as good. What is no socket is not ours to remove: throws CzctlError. */
+export function removeSocket(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new CzctlError(`${path} is there already, and no socket`, {
+      code: "SOCKET_UNUSABLE",
+      category: "environment",
+      hint: "Choose another path with --socket.",
+    });
   }
+  unlinkSync(path);
 }

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 import type { CatalogEvent } from "../../src/api/index.js";
 import { textLogger } from "../../src/base/index.js";
+import { Catalog } from "../../src/catalog/index.js";
 import { CatalogClient } from "../../src/daemon/catalog-client.js";
-import { parseCatalogEvent } from "../../src/daemon/catalog-events.js";
+import { isTooMany, parseCatalogEvent, SERVICES_MAX } from "../../src/daemon/catalog-events.js";
 import { service, snapshot } from "./laptop.js";
 
 const silent = textLogger({ now: () => new Date(0), write: () => {}, debug: false });
@@ -35,6 +36,7 @@ async function follow(t: Test, answers: ((response: ServerResponse) => void)[]):
       onEvent: event => {
         followed.events?.push(event);
         if (event.type === "ping") resolve();
+        return event.type === "remove" && event.name === "one-too-many" ? "too many" : undefined;
       },
       onDown: reason => void followed.downs?.push(reason),
     });
@@ -63,6 +65,33 @@ t.test("events arrive however the bytes are cut", async t => {
   ]);
   t.strictSame(events, [first, { type: "remove", namespace: "shop", name: "frontend" }, { type: "ping" }]);
   t.strictSame(downs, []);
+});
+
+t.test("a stream that its reader objects to is ended, and opened again", async t => {
+  const { events, downs } = await follow(t, [
+    response => {
+      const objectionable = line({ type: "remove", namespace: "shop", name: "one-too-many" });
+      response.write(line(snapshot()) + objectionable + line(snapshot()));
+    },
+    response => response.write(PING),
+  ]);
+  t.strictSame(
+    events.map(({ type }) => type),
+    ["snapshot", "remove", "ping"],
+    "nothing after the objection",
+  );
+  t.strictSame(downs, ["too many"]);
+});
+
+t.test("as many services as there may be, also one by one", async t => {
+  const catalog = new Catalog();
+  const services = Array.from({ length: SERVICES_MAX }, (_, i) => service(`s${i}`, "shop", "10.96.0.1"));
+  const next = { type: "upsert" as const, service: service("next", "shop", "10.96.0.2") };
+  catalog.apply({ type: "snapshot", services: services.slice(1) });
+  t.notOk(isTooMany(next, catalog));
+  catalog.apply(next);
+  t.notOk(isTooMany(next, catalog), "a change of one that is known");
+  t.ok(isTooMany({ type: "upsert", service: service("more", "shop", "10.96.0.3") }, catalog));
 });
 
 t.test("a stream that ends is opened again", async t => {

@@ -1,5 +1,5 @@
 /** Deaths of each process, and starts that fail: nothing stale stays, and the user is told. */
-import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { CONTROL_SOCKET, type DaemonStatus } from "../../src/api/index.js";
@@ -121,6 +121,51 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
       return link === "connected" && dataplane !== null;
     });
     t.equal((await laptop.json<DaemonStatus>("status")).pid, before.pid);
+  });
+
+  t.test("a deleted device: the supervisor starts another daemon, which makes another device", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    await laptop.czctl(["up"]);
+    const before = await laptop.json<DaemonStatus>("status");
+    const failure = laptop.write("fake/failure", "TUN_GONE");
+    process.kill(before.dataplane?.pid as number, "SIGKILL");
+    await eventually("the end of the daemon", () =>
+      laptop.log.includes(`starting it again how="exit code 4"`),
+    );
+    rmSync(failure);
+    await eventually("connected again", async () => {
+      const { code, stdout } = await laptop.czctl(["status", "--json"]);
+      return code === 0 && (JSON.parse(stdout) as DaemonStatus).link === "connected";
+    });
+    const after = await laptop.json<DaemonStatus>("status");
+    t.not(after.pid, before.pid);
+    t.equal(after.supervisorPid, before.supervisorPid);
+  });
+
+  t.test("a data plane that floods its log fills no disk", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    laptop.write("fake/flood", "");
+    await laptop.czctl(["up"]);
+    const lines = laptop.log.split("\n").filter(line => line.includes("noise")).length;
+    t.ok(lines >= 50 && lines < 200, `${lines} of 5,000`);
+  });
+
+  t.test("a socket path where another file is: it stays", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    const path = laptop.write("precious", "text");
+    for (const args of [["up"], ["cleanup"]]) {
+      const { code, stderr } = await laptop.czctl([...args, "--socket", path]);
+      t.equal(code, 4, args.join(" "));
+      t.match(stderr, `czctl: ${path} is there already, and no socket\n  Choose another path with --socket.`);
+      t.equal(readFileSync(path, "utf8"), "text");
+    }
+    t.equal(device(), undefined);
   });
 
   t.test("a data plane that cannot start is the reason that up gives; nothing stays", async t => {

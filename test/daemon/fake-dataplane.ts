@@ -7,6 +7,7 @@
  *   failure    its text is the code that `failed` reports
  *   silent     there is no agent: nothing shakes hands, nothing is served
  *   garbage    says something that is no message
+ *   flood      it says more than anybody wants to read
  *   no-flows   nobody is connected
  *   log        what the daemon said, a line each (written here)
  */
@@ -47,6 +48,9 @@ function start(message: Extract<ToDataplane, { type: "start" }>): void {
     });
     channel.end(() => process.exit(1));
     return;
+  }
+  if (existsSync(file("flood"))) {
+    for (let i = 0; i < 5_000; i++) say({ type: "log", level: "warn", message: "noise", fields: {} });
   }
   const [peer] = message.peers;
   const server = createServer((_request, response) => {

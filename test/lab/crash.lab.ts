@@ -71,6 +71,16 @@ async function killedOnTheLaptop(l: Lab, czctl: Czctl): Promise<void> {
     assertEqual(after.device.ranges, before.device.ranges, "ranges");
     return remark;
   });
+  await l.check("device deleted: it comes back", async () => {
+    const before = await czctl.status();
+    const since = performance.now();
+    await l.laptop.run("ip", ["link", "del", before.device.name]);
+    const remark = await backWithin(l, since);
+    const after = await czctl.waitUntilConnected();
+    assertEqual(after.supervisorPid, before.supervisorPid, "the supervisor's process id");
+    assertEqual(after.device.ranges, before.device.ranges, "ranges");
+    return remark;
+  });
   await l.check("supervisor killed: everything is gone, and the command says so", async () => {
     const before = await czctl.status();
     const since = kill(before.supervisorPid);
