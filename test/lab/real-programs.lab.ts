@@ -1,10 +1,10 @@
 /** Programs that people use, through the tunnel by name, byte for byte. */
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { catalogText, type LabService } from "./catalog.js";
-import { Czctl, makeTeamspace } from "./czctl.js";
+import { type Agent, Czctl, makeTeamspace } from "./czctl.js";
 import { assert, assertEqual, type Lab, lab } from "./lab.js";
 import { eventually } from "./program.js";
 import {
@@ -243,28 +243,52 @@ async function connectDirectly({ laptop, internet }: Lab): Promise<FindAddress> 
   };
 }
 
-async function connectByCzctl(l: Lab): Promise<FindAddress> {
-  const { czctl } = await makeTeamspace(l, catalogText(SERVICES));
-  return async (name, family) => {
+async function connectByCzctl(l: Lab): Promise<{ address: FindAddress; agent: Agent }> {
+  const { czctl, agent } = await makeTeamspace(l, catalogText(SERVICES));
+  const address: FindAddress = async (name, family) => {
     const row = (await czctl.services()).find(service => `${service.name}.${service.namespace}` === name);
     const found = row?.addresses.find(text => text.includes(":") === (family === 6));
     assert(found !== undefined, `${name} has no IPv${family} address`);
     return found;
   };
+  return { address, agent };
+}
+
+/** From the moment that the catalog file is written to the first bytes on the laptop. */
+async function newService({ laptop, check }: Lab, agent: Agent): Promise<void> {
+  await check("a new service is usable within a second, without polling", async () => {
+    const late = { namespace: "shop", name: "late", ports: [tcp(80)], endpoints: [ADDRESS.files] };
+    const since = performance.now();
+    agent.writeCatalog(catalogText([...SERVICES, late]));
+    await eventually("it answers", async () => {
+      await laptop.run("curl", ["-sS", "--max-time", "1", "-o", "/dev/null", "http://late.shop/"]);
+    });
+    const tookMs = Math.round(performance.now() - since);
+    assert(tookMs < 1000, `only after ${tookMs} ms`);
+    return `${tookMs} ms`;
+  });
+}
+
+/** Descriptors that the agent's data plane holds. */
+function descriptors(agent: Agent): number {
+  return readdirSync(`/proc/${agent.dataplanePid()}/fd`).length;
 }
 
 const direct = process.argv.includes("--direct");
 
 await lab(import.meta.url, async l => {
   await addClusterAddresses(l.cluster, Object.values(ADDRESS));
-  const address = await (direct ? connectDirectly(l) : connectByCzctl(l));
+  const tunnel = direct ? null : await connectByCzctl(l);
+  const address = tunnel?.address ?? (await connectDirectly(l));
+  const descriptorsBefore = tunnel === null ? 0 : descriptors(tunnel.agent);
   await files(l, () => address("files.shop", 6));
+  if (tunnel !== null) await newService(l, tunnel.agent);
   await database(l);
   await cache(l);
   await web(l);
   await dns(l, () => address("dns.infra", 4));
   await speed(l, () => address("speed.infra", 6));
-  if (direct) return;
+  if (tunnel === null) return;
   await l.check(
     "the data plane that began it all is still the same, and has let go of every flow",
     async () => {
@@ -275,6 +299,10 @@ await lab(import.meta.url, async l => {
         return now;
       });
       assertEqual(status.dataplaneRestarts, 0, "restarts of the data plane");
+      // UDP flows to the DNS server idle on; every other socket is closed again.
+      const dnsFlows = (await czctl.status()).dataplane?.flows.udp ?? 0;
+      const left = descriptors(tunnel.agent) - descriptorsBefore;
+      assert(left <= dnsFlows, `the agent's data plane holds ${left} more descriptors than before`);
       return `${Math.round((status.dataplane?.memory.rssBytes ?? 0) / 1e6)} MB resident`;
     },
   );
