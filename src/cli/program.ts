@@ -5,6 +5,7 @@ import type { CzctlError } from "../base/index.js";
 import { addAgentCommands } from "./commands/agent.js";
 import { addCompletionCommand } from "./commands/completion.js";
 import { addConsumeCommands } from "./commands/consume.js";
+import { addDoctorCommand } from "./commands/doctor.js";
 import { addFlowCommands } from "./commands/flows.js";
 import { addLifecycleCommands } from "./commands/lifecycle.js";
 import { addLogsCommand } from "./commands/logs.js";
@@ -21,6 +22,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
   addSpaceCommands(program);
   addLifecycleCommands(program);
   addStatusCommand(program);
+  addDoctorCommand(program);
   addServicesCommands(program);
   addConsumeCommands(program);
   addFlowCommands(program);
@@ -74,7 +76,7 @@ function withGlobalOptions(words: readonly string[]): Program {
       .version(false)
       .help()
       .alias("help", "h")
-      .parserConfiguration({ "duplicate-arguments-array": false, "camel-case-expansion": true })
+      .parserConfiguration({ "duplicate-arguments-array": true, "camel-case-expansion": true })
       .completion("__complete", false)
       .strict()
       .recommendCommands()

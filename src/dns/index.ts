@@ -1,5 +1,6 @@
 export * from "./hosts-file.js";
 export * from "./hosts-section.js";
 export * from "./responder.js";
+export * from "./system-resolver.js";
 export * from "./zone.js";
 export * from "./zone-answers.js";

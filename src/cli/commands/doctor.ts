@@ -1,0 +1,39 @@
+/** `czctl doctor`: what is right, what is wrong, and what to do about it. */
+import type { DaemonStatus, Problem } from "../../api/index.js";
+import { CzctlError, EXIT_CODES, plainText } from "../../base/index.js";
+import { callDaemon, isNotRunning } from "../client.js";
+import { type Flags, type Program, settingsOf } from "../context.js";
+import { paint, print, printJson } from "../output.js";
+
+const MARKS = { ok: ["green", "✓"], warning: ["yellow", "!"], problem: ["red", "✗"] } as const;
+
+export function addDoctorCommand(program: Program): void {
+  program.command(
+    "doctor",
+    "Look for what is wrong with this machine's set-up, and say what to do",
+    y => y,
+    flags => doctor(flags),
+  );
+}
+
+async function doctor(flags: Flags): Promise<void> {
+  const settings = settingsOf(flags);
+  const daemon = await callDaemon(settings, "status", {}).catch(
+    (error: unknown): DaemonStatus | Problem | null => {
+      if (isNotRunning(error)) return null;
+      if (!(error instanceof CzctlError)) throw error;
+      const { code, message, hint } = error;
+      return { code, message, ...(hint === undefined ? {} : { hint }) };
+    },
+  );
+  const { diagnose, gatherFacts } = await import("../../daemon/index.js");
+  const findings = diagnose(await gatherFacts(settings, daemon));
+  const problems = findings.filter(({ level }) => level === "problem").length;
+  if (problems > 0) process.exitCode = EXIT_CODES.environment;
+  if (flags.json) return printJson({ ok: problems === 0, findings });
+  for (const { check, level, text, hint } of findings) {
+    const [style, mark] = MARKS[level];
+    print(`${paint(style, mark)} ${paint("bold", check)}: ${plainText(text)}`);
+    if (hint !== undefined) print(`    ${plainText(hint)}`);
+  }
+}
