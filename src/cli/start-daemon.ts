@@ -3,7 +3,7 @@
  * it is not. When it is not, nothing is left running.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, renameSync, statSync } from "node:fs";
+import { closeSync, constants, openSync, renameSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,6 +12,7 @@ import { LOG_FILE, type Settings, type UpEvent, type UpSummary, writeSettings } 
 import { CzctlError } from "../base/index.js";
 import { paint } from "./output.js";
 
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
 const SUPERVISOR_ENTRY = fileURLToPath(new URL("../daemon/supervisor-main.js", import.meta.url));
 /** A log that is larger becomes `daemon.log.1` at the next start. */
 const LOG_ROTATE_BYTES = 4 * 1024 * 1024;
@@ -89,5 +90,5 @@ function gone(child: ChildProcess): Promise<void> {
 function openLog(path: string): number {
   if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_ROTATE_BYTES)
     renameSync(path, `${path}.1`);
-  return openSync(path, "a", 0o600);
+  return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
 }

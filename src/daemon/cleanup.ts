@@ -2,7 +2,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CONTROL_SOCKET, readSettings, type Settings } from "../api/index.js";
-import { CzctlError } from "../base/index.js";
 import { writeHosts } from "./hosts.js";
 import { stateUnusable } from "./lock.js";
 import { removeStaleUapiSockets } from "./uapi.js";
@@ -18,7 +17,7 @@ export async function cleanUp(settings: Settings = readSettings(process.env)): P
     try {
       removeSocket(path);
     } catch (error) {
-      throw error instanceof CzctlError ? error : stateUnusable(path, error);
+      throw stateUnusable(path, error);
     }
     removed.push(`socket ${path}`);
   }

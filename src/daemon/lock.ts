@@ -3,12 +3,24 @@
  * command that changes the state while none runs. It is an flock(2), so a dead owner holds nothing; supervisor
  * and daemon share one open file, so it is free when the last of them is gone.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LOCK_FILE } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
 import { tryLock } from "../linux/index.js";
+
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
 
 /** A daemon ends within two seconds after its supervisor. */
 const TAKE_OVER_MS = 3_000;
@@ -20,13 +32,14 @@ export class StateLock {
     this.fd = fd;
   }
 
-  /** The lock, or null when someone has it. Makes the directory. */
+  /** The lock, or null when someone has it. Makes the directory; refuses one that others may write to. */
   static tryTake(stateDir: string): StateLock | null {
     const path = join(stateDir, LOCK_FILE);
     let fd: number;
     try {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-      fd = openSync(path, "a+", 0o600);
+      checkOwner(stateDir);
+      fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
     } catch (error) {
       throw stateUnusable(stateDir, error);
     }
@@ -81,6 +94,18 @@ export function lockHolder(stateDir: string): number | null {
   }
 }
 
+/** Who may write in the directory could have us write elsewhere, or read the keys of the next space. */
+function checkOwner(stateDir: string): void {
+  accessSync(stateDir, constants.W_OK | constants.X_OK);
+  const { uid, mode } = statSync(stateDir);
+  if (uid === process.geteuid?.() && (mode & 0o022) === 0) return;
+  throw new CzctlError(`${stateDir} is not yours alone to write to`, {
+    code: "STATE_UNSAFE",
+    category: "config",
+    hint: "Make it yours (chown, chmod go-w), or choose another directory with --state-dir.",
+  });
+}
+
 /** A zombie, whose parent has not looked yet, is not. */
 function isAlive(pid: number): boolean {
   try {
@@ -93,6 +118,7 @@ function isAlive(pid: number): boolean {
 
 /** The error for a state directory that cannot be used. */
 export function stateUnusable(path: string, error: unknown): CzctlError {
+  if (error instanceof CzctlError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   const denied = code === "EACCES" || code === "EPERM";
   return new CzctlError(denied ? `no permission for ${path}` : `cannot use ${path}: ${message}`, {

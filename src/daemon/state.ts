@@ -4,13 +4,15 @@
  * the old file or the new one.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { STATE_FILE } from "../api/index.js";
 import { Address, CzctlError, Prefix } from "../base/index.js";
 import { ALL_RULE, type Credential, formatRule, parseCredential } from "../catalog/index.js";
 import { stateUnusable } from "./lock.js";
+
+const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 
 export interface Space {
   name: string;
@@ -83,7 +85,7 @@ export function saveState(stateDir: string, state: State): void {
   const path = join(stateDir, STATE_FILE);
   try {
     const temporary = `${path}.new`;
-    const fd = openSync(temporary, "w", 0o600);
+    const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     try {
       writeSync(fd, `${JSON.stringify(state, null, 2)}\n`);
       fsyncSync(fd);

@@ -5,15 +5,17 @@
  * One line `czctl-hosts-backup OLD_BYTES NEW_BYTES SHA256`, then both contents.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { overwrite, readAll, writeFrom } from "./in-place.js";
+
+const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 
 export function writeBackup(backupPath: string, old: Buffer, next: Buffer): void {
   const content = Buffer.concat([old, next]);
   const header = `czctl-hosts-backup ${old.length} ${next.length} ${sha256(content)}\n`;
   const temporary = `${backupPath}.new`;
-  const fd = openSync(temporary, "w", 0o600);
+  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
   try {
     writeFrom(fd, Buffer.concat([Buffer.from(header), content]), 0);
     fsyncSync(fd);

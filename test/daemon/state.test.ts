@@ -1,8 +1,16 @@
 /** The state file and the operations that change it. */
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { readSettings } from "../../src/api/index.js";
+import { LOCK_FILE, readSettings } from "../../src/api/index.js";
 import { Prefix } from "../../src/base/index.js";
 import { socketOwner } from "../../src/daemon/api-server.js";
 import { performOffline, StateLock } from "../../src/daemon/index.js";
@@ -120,4 +128,28 @@ t.test("one writer: an operation waits for the lock", async t => {
   setTimeout(() => lock?.release(), 50);
   t.match(await added, { name: "team" });
   t.equal(statSync(settings.stateDir).mode & 0o777, 0o700);
+});
+
+t.test("a state directory that others may write to is refused", async t => {
+  for (const mode of [0o777, 0o770, 0o1777]) {
+    const dir = t.testdir();
+    chmodSync(dir, mode);
+    t.throws(() => StateLock.tryTake(dir), { code: "STATE_UNSAFE", category: "config" }, mode.toString(8));
+    t.strictSame(readdirSync(dir), [], "and nothing is written to it");
+  }
+});
+
+t.test("and one of somebody else", { skip: process.geteuid?.() !== 0 && "needs root" }, async t => {
+  const dir = t.testdir();
+  chownSync(dir, 65_534, 65_534);
+  t.throws(() => StateLock.tryTake(dir), { code: "STATE_UNSAFE" });
+});
+
+t.test("no symbolic link is followed by who writes", async t => {
+  const dir = t.testdir({ elsewhere: "text" });
+  symlinkSync("elsewhere", join(dir, "state.json.new"));
+  symlinkSync("elsewhere", join(dir, LOCK_FILE));
+  t.throws(() => saveState(dir, loadState(dir)), { code: "STATE_UNUSABLE" });
+  t.throws(() => StateLock.tryTake(dir), { code: "STATE_UNUSABLE" });
+  t.equal(readFileSync(join(dir, "elsewhere"), "utf8"), "text");
 });
