@@ -53,11 +53,12 @@ export class CatalogStream {
 
   /** The device is none any more: says so, and ends. */
   revoke(): void {
-    this.#response.end(REVOKED);
+    // Said once, however often the agent looks before the socket has closed.
+    if (!this.#response.writableEnded) this.#response.end(REVOKED);
   }
 
   #write(lines: Buffer): void {
-    if (this.#blocked || lines.length === 0) return;
+    if (this.#blocked || lines.length === 0 || this.#response.writableEnded) return;
     this.#ping.refresh();
     if (this.#response.write(lines)) return;
     this.#blocked = true;

@@ -15,6 +15,7 @@ import { addStatusCommand } from "./commands/status.js";
 import { type Program, usageError } from "./context.js";
 import { print, printJson } from "./output.js";
 import { STANDARD_INPUT } from "./read-input.js";
+import { joinRepeatedOptions } from "./repeated-options.js";
 
 /** Parses `words` and runs the command. Throws CzctlError. */
 export async function runProgram(words: readonly string[]): Promise<void> {
@@ -35,7 +36,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
     y => y,
     ({ json }) => (json ? printJson({ version: packageVersion() }) : print(packageVersion())),
   );
-  await program.parseAsync(words.map(word => (word === "-" ? STANDARD_INPUT : word)));
+  await program.parseAsync(joinRepeatedOptions(words).map(word => (word === "-" ? STANDARD_INPUT : word)));
 }
 
 function withGlobalOptions(words: readonly string[]): Program {
@@ -76,7 +77,7 @@ function withGlobalOptions(words: readonly string[]): Program {
       .version(false)
       .help()
       .alias("help", "h")
-      .parserConfiguration({ "duplicate-arguments-array": true, "camel-case-expansion": true })
+      .parserConfiguration({ "duplicate-arguments-array": false, "camel-case-expansion": true })
       .completion("__complete", false)
       .strict()
       .recommendCommands()

@@ -320,3 +320,17 @@ t.test("told to stop, it goes on while flows are open, but not for ever", async 
     t.ok(agent.log.lines.some(line => line.message === "agent stops"));
   }
 });
+
+t.test(
+  "the only device of its grant is revoked while it listens: told once, and the agent lives on",
+  async t => {
+    const agent = await running(t);
+    await agentInvite({ dir: agent.dir, name: "ann", allow: ["web.shop"] });
+    await agent.start();
+    const { text } = await agent.control(await publicKeyOf(agent.dir, "ann"));
+    await until("the snapshot", () => (text().includes("snapshot") ? true : undefined));
+    t.match(await agentRevoke({ dir: agent.dir, name: "ann" }), { live: true });
+    await until("the news", () => (text().includes("revoked") ? true : undefined));
+    t.equal(text().match(/"revoked"/g)?.length, 1);
+  },
+);
