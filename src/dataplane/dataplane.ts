@@ -46,6 +46,8 @@ import { type UapiOwner, UapiServer } from "./uapi-server.js";
 
 type Start = Extract<ToDataplane, { type: "start" }>;
 
+/** `CZCTL_CONGESTION=bbr` for long and lossy paths; it paces, which costs speed on a fast local network. */
+const CONGESTION: StackOptions["congestion"] = process.env.CZCTL_CONGESTION === "bbr" ? "bbr" : "cubic";
 /** Virtual size; pages become resident as they are used. */
 const ARENA_BYTES = 512 << 20;
 const PACKET_AREA_BYTES = 4 << 20;
@@ -372,8 +374,7 @@ class Running implements DeviceEvents, UapiOwner {
   private newStack(handler: StackHandler): Stack {
     const { arena, pool } = this.context;
     const options: Partial<StackOptions> = {
-      // Lossy Wi-Fi and long paths are what laptops have; loss there says little about congestion.
-      congestion: "bbr",
+      congestion: CONGESTION,
       udpIdleMs: UDP_IDLE_MS,
       ...(handler === this.laptop ? {} : KEEP_ALIVE),
       ...(handler === this.agent ? { linkShare: DEVICE_SHARE } : {}),
