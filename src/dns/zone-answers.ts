@@ -10,13 +10,14 @@
  *   _PORT._PROTO.SVC.NS.svc.ZONE           SRV A AAAA
  *   1-2-3-4.NS.pod.ZONE                    A AAAA      (endpoints of headless services)
  *   …in-addr.arpa, …ip6.arpa               PTR         (virtual addresses)
- *   SVC.NS, SVC.NS.svc, SVC                as SVC.NS.svc.ZONE, only where such a service exists
+ *   SVC.NS, SVC.NS.svc, SVC                as SVC.NS.svc.ZONE, only where such a service exists (and SVC.NS
+ *                                          only where `hasShortNames`)
  *
  * A known name without the type asked for is NODATA, an unknown one NXDOMAIN, both with the SOA (RFC 2308).
  * Whatever else is not ours: REFUSED.
  */
 import { Address, Prefix } from "../base/index.js";
-import type { PlacedService, ServicePort } from "../catalog/index.js";
+import { hasShortNames, type PlacedService, type ServicePort } from "../catalog/index.js";
 import { endpointLabel, type Zone } from "./zone.js";
 
 export const TTL_SECONDS = 5;
@@ -161,7 +162,9 @@ function findShort(zone: Zone, labels: readonly string[]): Node | null {
     return zone.primaryNamespace === null ? null : findService(zone, labels, zone.primaryNamespace);
   }
   const inner = labels.length > 2 && labels.at(-1) === "svc" ? labels.slice(0, -1) : labels;
-  const node = findService(zone, inner.slice(0, -1), inner.at(-1) as string);
+  const namespace = inner.at(-1) as string;
+  const node =
+    inner === labels && !hasShortNames(namespace) ? null : findService(zone, inner.slice(0, -1), namespace);
   return node ?? (inner === labels ? null : findService(zone, labels.slice(0, -1), "svc"));
 }
 

@@ -1,7 +1,8 @@
 import t from "tap";
+import { parseRules, placeServices, type Service, VirtualAddresses } from "../../src/catalog/index.js";
 import { answer, type DnsRecord, type ZoneAnswer } from "../../src/dns/index.js";
 import { D, F, QUESTIONS } from "./questions.js";
-import { makeZone } from "./world.js";
+import { makeZone, RANGE, ULA } from "./world.js";
 
 function text(record: DnsRecord): string {
   const { name, type, data } = record;
@@ -38,6 +39,24 @@ t.test("not synced: SERVFAIL for what is ours, REFUSED as ever for the rest", as
   t.strictSame(brief(answer(zone, "7.0.18.198.in-addr.arpa", "PTR")), ["SERVFAIL"]);
   t.strictSame(brief(answer(zone, "frontend.shop", "A")), ["REFUSED"]);
   t.strictSame(brief(answer(zone, "example.com", "A")), ["REFUSED"]);
+});
+
+t.test("no short names where they would be those of the internet", async t => {
+  const { rules } = parseRules("*");
+  const local: Service[] = ["com", "io", "shop"].map(namespace => ({
+    namespace,
+    name: "github",
+    kind: "cluster",
+    ports: [{ protocol: "tcp", port: 443 }],
+    targets: ["10.96.0.9"],
+    endpoints: [],
+  }));
+  const addresses = new VirtualAddresses(RANGE, ULA, {});
+  const zone = makeZone({ services: placeServices(local, rules, addresses).placed });
+  for (const name of ["github.com", "GitHub.com.", "github.io"])
+    t.strictSame(brief(answer(zone, name, "A")), ["REFUSED"], name);
+  for (const name of ["github.com.svc", "github.com.svc.cluster.local", "github.shop"])
+    t.equal(answer(zone, name, "A").answers.length, 1, name);
 });
 
 t.test("an alias of itself ends", async t => {
