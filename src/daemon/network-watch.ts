@@ -6,9 +6,9 @@
  */
 import { boottimeMs, monotonicMs, openMonitor } from "../linux/index.js";
 
-const SETTLE_MS = 150;
+const SETTLE_MS = 30;
 /** A storm of changes (a routing daemon) must not put it off for ever. */
-const SETTLE_MAX_MS = 1_000;
+const SETTLE_MAX_MS = 300;
 const SLEEP_CHECK_MS = 2_000;
 const SUSPENDED_MS = 1_500;
 

@@ -41,16 +41,18 @@ export const ORDERS: ReadonlyMap<string, Order> = new Map([
 /** Never throws: what stops a row is the failure of all its checks that have not been made. */
 export async function runRow(world: World, vpn: Vpn, order: Order): Promise<Row> {
   const row: Row = new Map();
-  const trouble: string[] = [];
+  let trouble = "not reached";
   try {
     await order(world, vpn, row);
   } catch (error) {
-    trouble.push((error as Error).message);
+    trouble = (error as Error).message;
   }
   await world.czctl.exec(["down"]);
   await vpn.down(world).catch(() => {});
   for (const check of CHECKS) {
-    if (!row.has(check)) row.set(check, trouble[0] ?? "not reached");
+    if (row.has(check)) continue;
+    row.set(check, trouble);
+    trouble = "not reached";
   }
   return row;
 }
@@ -70,8 +72,9 @@ async function czctlFirst(world: World, vpn: Vpn, row: Row): Promise<void> {
   await world.czctl.up();
   const ours = await startDownload(world, `${CLUSTER_URL}/big`);
   await vpn.up(world);
-  const its = await startDownload(world, `http://${vpn.web}/big`);
+  // Once it is reachable: where it claims our range, we need a moment to move.
   await reachAll(world, vpn, row);
+  const its = await startDownload(world, `http://${vpn.web}/big`);
   await judge(row, "our download", ours.done);
   await judge(row, "its download", its.done);
   await vpn.down(world);
@@ -88,8 +91,9 @@ async function vpnRestarted(world: World, vpn: Vpn, row: Row): Promise<void> {
   await vpn.down(world);
   await new Promise(resolve => setTimeout(resolve, 500));
   await vpn.up(world);
-  const its = await startDownload(world, `http://${vpn.web}/big`);
+  // Once it is reachable: where it claims our range, we need a moment to move.
   await reachAll(world, vpn, row);
+  const its = await startDownload(world, `http://${vpn.web}/big`);
   await judge(row, "our download", ours.done);
   await judge(row, "its download", its.done);
   await world.czctl.run(["down"]);

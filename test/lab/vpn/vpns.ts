@@ -46,7 +46,10 @@ function openvpn(name: string, full: boolean, options: string[]): Vpn {
       const key = join(office.dir, "openvpn.key");
       await office.run("openvpn", ["--genkey", "secret", key]);
       const common = ["--dev", "tun7", "--secret", key, "--cipher", "AES-256-CBC", "--verb", "3"];
-      const legacy = ["--allow-deprecated-insecure-static-crypto", "--ping", "5"];
+      // From 2.7 on the shared key must be asked for twice.
+      const { stdout } = await laptop.exec("openvpn", ["--version"]);
+      const old = /^OpenVPN 2\.[0-6]\./.test(stdout);
+      const legacy = old ? ["--ping", "5"] : ["--allow-deprecated-insecure-static-crypto", "--ping", "5"];
       const server = office.spawn("openvpn", [
         ...common,
         ...legacy,
