@@ -39,6 +39,7 @@ export function chart(title: string, rows: readonly Result[], subject: string): 
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="13">`,
+    `<title>${escaped(title)}</title>`,
     '<rect width="100%" height="100%" fill="#fff"/>',
     `<text x="8" y="20" font-weight="bold">${escaped(title)}</text>`,
     ...bars,

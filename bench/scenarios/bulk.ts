@@ -8,6 +8,8 @@ import { SERVICE_ADDRESS } from "../contender.js";
 import { cpuSeconds } from "../cpu.js";
 import type { Scenario } from "../scenario.js";
 
+const WARM_UP_SECONDS = 3;
+
 /** An iperf3 server that just served somebody may still be clearing up. */
 export function transfer(...run: Parameters<typeof runIperf>): Promise<IperfResult> {
   return eventually("iperf3", () => runIperf(...run), 5_000, 200);
@@ -20,8 +22,8 @@ export const bulk: Scenario = {
   async prepare({ laptop, cluster }, { target }) {
     await startIperf(cluster, SERVICE_ADDRESS);
     // Not measured: handshakes, congestion windows, and for whom it applies, compiling.
-    await transfer(laptop, target, "up", 1);
-    await transfer(laptop, target, "down", 1);
+    await transfer(laptop, target, "up", WARM_UP_SECONDS);
+    await transfer(laptop, target, "down", WARM_UP_SECONDS);
   },
   async measure(round, { laptop }, running, seconds) {
     const [flows = "1", direction] = round.split("-") as [string, "up" | "down" | "both"];
