@@ -16,7 +16,7 @@ export type DialTarget = Endpoint | { readonly path: string };
 export interface DialOptions {
   /** Tried in order until one connects. */
   readonly targets: readonly DialTarget[];
-  /** Whether the next target is tried after one refused; after other failures it always is. */
+  /** Whether the next target is tried after the first refused; after other failures it always is. */
   readonly skipsRefusal: boolean;
   /** Bytes sent to the socket before the connection's own. */
   readonly preamble?: string;
@@ -71,7 +71,8 @@ export class Dial implements Source, TcpUser {
   private next(): void {
     const { targets, skipsRefusal } = this.options;
     while (this.attempt < targets.length) {
-      if (this.lastError === ECONNREFUSED && !skipsRefusal) break;
+      // Behind a cluster address that has no route come replicas: one that refuses has just died.
+      if (this.lastError === ECONNREFUSED && !skipsRefusal && this.attempt === 1) break;
       const result = open(this.context, targets[this.attempt++] as DialTarget);
       const watched = result < 0 ? result : this.context.loop.add(result, STREAM_EVENTS, this);
       if (watched === 0) {
