@@ -266,17 +266,21 @@ export class Peer {
   /** What answers the last segment: the first that came, or "silence". */
   async reply(): Promise<string> {
     await this.fence();
-    if (this.inbox.length === 0) {
+    const fresh = (): Seen | undefined => this.inbox.find(seen => !this.isRepeated(seen));
+    if (fresh() === undefined) {
       await this.sleep(DELAYED_ACK_MS);
       await this.fence();
     }
-    const first = this.inbox.splice(0).find(seen => !this.isRepeatedSyn(seen));
+    const first = fresh();
+    this.inbox = [];
     return first === undefined ? "silence" : tell(first);
   }
 
-  /** A SYN or SYN-ACK that is unanswered comes again after a second, whatever the scenario is about. */
-  private isRepeatedSyn(seen: Seen): boolean {
-    return seen.flags.includes("S") && this.all.find(one => one.fields.seq === seen.fields.seq) !== seen;
+  /** What is unacknowledged comes again on a busy machine, whatever the scenario is about. */
+  private isRepeated(seen: Seen): boolean {
+    if (seen.length === 0 && !/[SF]/.test(seen.flags)) return false;
+    const key = (one: Seen): string => `${one.fields.seq} ${one.flags} ${one.length} ${one.ack}`;
+    return this.all.find(one => key(one) === key(seen)) !== seen;
   }
 
   /** Everything that has come and comes at once, in order. */

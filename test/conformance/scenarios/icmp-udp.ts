@@ -93,7 +93,7 @@ export const ICMP_UDP: readonly Scenario[] = [
       await p.fence();
       p.got = 6;
       p.write("second");
-      return (await p.expect("echo", seen => seen.seq === 6)).payload;
+      return (await p.expect("echo", seen => seen.seq === 6 && seen.length > 0)).payload;
     },
     expected: "second",
   },
