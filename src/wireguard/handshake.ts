@@ -91,6 +91,7 @@ export class Handshake {
   private readonly presharedKey: Uint8Array = new Uint8Array(KEY_BYTES);
   /** Shared secret of both static keys; null when the peer's is no real key. */
   private staticStatic: Uint8Array | null = null;
+  private identity: Identity | null = null;
   private state: SymmetricState | null = null;
   private ephemeral: KeyPairBytes | null = null;
   private readonly greatestTimestamp: Uint8Array = new Uint8Array(TIMESTAMP_BYTES);
@@ -104,7 +105,16 @@ export class Handshake {
   setIdentity(identity: Identity): void {
     this.abandon();
     this.staticStatic?.fill(0);
-    this.staticStatic = identity.crypto.x25519(identity.privateKey, this.remoteStatic);
+    this.staticStatic = null;
+    this.identity = identity;
+  }
+
+  /** Made when first needed: thousands of peers are configured, and few of them call at once. */
+  private sharedStatic(): Uint8Array | null {
+    const { identity } = this;
+    if (identity === null) return null;
+    this.staticStatic ??= identity.crypto.x25519(identity.privateKey, this.remoteStatic);
+    return this.staticStatic;
   }
 
   setPresharedKey(key: Uint8Array): void {
@@ -129,7 +139,8 @@ export class Handshake {
     now: Milliseconds,
   ): boolean {
     this.abandon();
-    if (this.staticStatic === null) return false;
+    const staticStatic = this.sharedStatic();
+    if (staticStatic === null) return false;
     const state = SymmetricState.start(identity.crypto, PROLOGUE, this.remoteStatic);
     const ephemeral = generateKeyPair(identity.crypto, identity.random);
     const fields = writeFirst(
@@ -137,7 +148,7 @@ export class Handshake {
       ephemeral,
       identity.publicKey,
       this.remoteStatic,
-      this.staticStatic,
+      staticStatic,
       timestamp,
     );
     if (fields === null) return false;
@@ -154,8 +165,9 @@ export class Handshake {
 
   /** Finishes reading an initiation of this peer: only a newer timestamp than any before will do. */
   consumeInitiation(opened: OpenedInitiation, now: Milliseconds): InitiationVerdict {
-    if (this.staticStatic === null) return "forged";
-    const timestamp = readFirstPayload(opened.state, this.staticStatic, opened.sealedTimestamp);
+    const staticStatic = this.sharedStatic();
+    if (staticStatic === null) return "forged";
+    const timestamp = readFirstPayload(opened.state, staticStatic, opened.sealedTimestamp);
     if (timestamp === null) return "forged";
     if (!isLater(timestamp, this.greatestTimestamp)) return "replayed";
     if (now - this.consumedAt < MIN_INITIATION_INTERVAL_MS) return "too-soon";

@@ -1,7 +1,8 @@
 /** Debian's wireguard-go with kernel routing: the standard peer of the interop labs and of the benchmarks. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type Credential, parseCredential } from "../../src/catalog/index.js";
 import type { Host } from "./host.js";
 import { eventually, type Program } from "./program.js";
@@ -30,6 +31,24 @@ export interface WireguardOptions {
   binary?: string;
   flags?: string[];
 }
+
+export interface Implementation {
+  name: string;
+  binary: string;
+  flags: string[];
+}
+
+/** Built by `bench/install-peers.mjs`, or on PATH. */
+function built(program: string): string {
+  const path = fileURLToPath(new URL(`../../../.cache/peers/bin/${program}`, import.meta.url));
+  return existsSync(path) ? path : program;
+}
+
+export const IMPLEMENTATIONS: readonly Implementation[] = [
+  { name: "wireguard-go-debian", binary: "/usr/bin/wireguard-go", flags: [] },
+  { name: "wireguard-go", binary: built("wireguard-go-current"), flags: [] },
+  { name: "boringtun", binary: built("boringtun-cli"), flags: ["--disable-drop-privileges"] },
+];
 
 export function makeKeyPair(): KeyPair {
   const privateKey = execFileSync("wg", ["genkey"], { encoding: "utf8" }).trim();

@@ -1,0 +1,244 @@
+/**
+ * Other people's WireGuard, each in both roles against ours: preshared key, IPv6 outside, small MTU, roaming in
+ * the middle of a download, a wrong key, replayed datagrams. What is not installed is skipped, and says so.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Credential, formatCredential, parseCredential, type Service } from "../../src/catalog/index.js";
+import { catalogText } from "./catalog.js";
+import { Agent, Czctl } from "./czctl.js";
+import type { Host } from "./host.js";
+import { assert, assertEqual, type Lab, lab, missing } from "./lab.js";
+import { eventually, type Program } from "./program.js";
+import { startNginx } from "./programs.js";
+import {
+  AGENT_ADDRESS,
+  AGENT_ADDRESS_6,
+  AGENT_PORT,
+  addClusterAddresses,
+  LAPTOP_ADDRESS,
+} from "./topology.js";
+import { IMPLEMENTATIONS, type Implementation, makeKeyPair, startWireguardGo } from "./wireguard-go.js";
+
+const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
+const REPLAYER = fileURLToPath(new URL("replayer.js", import.meta.url));
+const FILES = "10.96.0.30";
+const BODY = randomBytes(8_000_000);
+const DIGEST = createHash("sha256").update(BODY).digest("hex");
+const ENDPOINT = `${AGENT_ADDRESS}:${AGENT_PORT}`;
+const ENDPOINT_6 = `[${AGENT_ADDRESS_6}]:${AGENT_PORT}`;
+const ELSEWHERE = "192.0.2.3";
+const AGENT_DEVICE = `czctl-${AGENT_PORT}`;
+const NOBODY = 65534;
+
+/** Downloads and compares; `meanwhile` has some seconds when `rate` is 2M. */
+async function download(
+  host: Host,
+  name: string,
+  rate = "1G",
+  meanwhile?: () => Promise<void>,
+): Promise<void> {
+  const out = join(host.dir, "download");
+  rmSync(out, { force: true });
+  const url = `http://${name}/body`;
+  const args = ["-sS", "--fail", "--max-time", "30", "--limit-rate", rate, "-o", out, url];
+  const program = host.spawn("curl", args);
+  if (meanwhile !== undefined) {
+    const underWay = (): void => assert(statSync(out).size > 1_000_000, "too early");
+    await eventually("the download is under way", underWay, 20_000);
+    assert(program.running, `the download is over already\n${program.tail()}`);
+    await meanwhile();
+  }
+  assertEqual((await program.exited).code, 0, `curl's exit code\n${program.tail()}`);
+  assertEqual(createHash("sha256").update(readFileSync(out)).digest("hex"), DIGEST, "digest");
+}
+
+/** The laptop is somewhere else from one moment to the next; to where it is already, nothing happens. */
+async function move(laptop: Host, from: string, to: string): Promise<void> {
+  if ((await laptop.run("ip", ["-4", "addr", "show", "dev", "eth0"])).includes(`${to}/`)) return;
+  await laptop.ip(
+    `addr del ${from}/24 dev eth0\naddr add ${to}/24 dev eth0\nroute replace default via 192.0.2.1\n`,
+  );
+}
+
+/** Its program too: some implementations do not notice that their device is gone. */
+async function stop(host: Host, program: Program): Promise<void> {
+  await program.stop();
+  await host.run("rm", ["-f", "/run/wireguard/wg0.sock"]);
+}
+
+async function theirClient(l: Lab, theirs: Implementation, agent: Agent): Promise<void> {
+  const { laptop, internet, cluster } = l;
+  const name = `${theirs.name} → agent`;
+  const credential = parseCredential(readFileSync(await agent.invite(theirs.name), "utf8"));
+  /** A fresh start each time: boringtun 0.7.1 dies of a change to a peer that it has. */
+  const connected = async (
+    endpoint: string,
+    body: () => Promise<string | undefined>,
+    presharedKey = credential.presharedKey,
+  ): Promise<string | undefined> => {
+    const { publicKey } = credential.agent;
+    const program = await startWireguardGo(laptop, {
+      ...theirs,
+      device: "wg0",
+      privateKey: credential.privateKey,
+      addresses: [`${credential.innerAddresses[0]}/32`],
+      // Without keep-alives a client that only receives takes 15 s to notice that it moved.
+      peers: [{ publicKey, presharedKey, endpoint, allowedIps: ["10.96.0.0/16"], keepaliveSeconds: 1 }],
+    });
+    return body().finally(() => stop(laptop, program));
+  };
+  const seenByAgent = (): Promise<string> => cluster.run("wg", ["show", AGENT_DEVICE, "endpoints"]);
+  await l.check(`${name}: preshared key, IPv6 outside, MTU 1420 and 1280`, () =>
+    connected(ENDPOINT_6, async () => {
+      await download(laptop, FILES);
+      await laptop.ip("link set wg0 mtu 1280\n");
+      await download(laptop, FILES);
+      return undefined;
+    }),
+  );
+  await l.check(`${name}: address and port change in the middle of a download`, () =>
+    connected(ENDPOINT, async () => {
+      await download(laptop, FILES, "2M", async () => {
+        await move(laptop, LAPTOP_ADDRESS, ELSEWHERE);
+        await laptop.run("wg", ["set", "wg0", "listen-port", "45678"]);
+      }).finally(() => move(laptop, ELSEWHERE, LAPTOP_ADDRESS));
+      const seen = await seenByAgent();
+      assert(seen.includes(`${ELSEWHERE}:45678`), seen);
+      return undefined;
+    }),
+  );
+  await l.check(`${name}: every datagram also replayed, from another port`, async () => {
+    const relay = internet.spawn(process.execPath, [REPLAYER, String(AGENT_PORT), AGENT_ADDRESS]);
+    await relay.waitForLine(/ready/);
+    const [, port] = await relay.waitForLine(/forwards from (\d+)/);
+    await connected(`192.0.2.1:${AGENT_PORT}`, async () => {
+      await download(laptop, FILES);
+      const seen = await seenByAgent();
+      assert(seen.includes(`203.0.113.1:${port}\n`), `a replay moved the endpoint: ${seen}`);
+      return undefined;
+    }).finally(() => relay.stop());
+    const replayed = /replayed (\d+)/.exec(relay.stdout)?.[1];
+    assert(Number(replayed) > 100, `replayed ${replayed}`);
+    return `${replayed} replayed`;
+  });
+  await l.check(`${name}: a wrong preshared key gets no session`, () =>
+    connected(
+      ENDPOINT,
+      async () => {
+        const result = await laptop.exec("curl", ["-sS", "--max-time", "2", `http://${FILES}/body`]);
+        assert(result.code !== 0, "it got through");
+        const handshakes = await laptop.run("wg", ["show", "wg0", "latest-handshakes"]);
+        assert(!/\t[1-9]\d*$/m.test(handshakes), `a session came up: ${handshakes}`);
+        return undefined;
+      },
+      makeKeyPair().privateKey,
+    ),
+  );
+}
+
+async function theirServer(l: Lab, implementation: Implementation): Promise<void> {
+  const { laptop, cluster } = l;
+  const name = `czctl → ${implementation.name}`;
+  const [ours, theirs] = [makeKeyPair(), makeKeyPair()];
+  const presharedKey = makeKeyPair().privateKey;
+  const credential: Credential = {
+    version: 1,
+    kind: "czctl-credential",
+    teamspace: implementation.name,
+    device: "laptop",
+    privateKey: ours.privateKey,
+    presharedKey,
+    innerAddresses: ["100.126.0.2", "fd00:126::2"],
+    agent: {
+      publicKey: theirs.publicKey,
+      endpoint: ENDPOINT_6,
+      innerAddresses: ["100.126.0.1", "fd00:126::1"],
+    },
+    zone: "cluster.local",
+    mtu: 1420,
+  };
+  const czctl = new Czctl(laptop);
+  const programs: Program[] = [];
+  const ok = await l.check(`${name}: preshared key, IPv6 outside`, async () => {
+    const server = await startWireguardGo(cluster, {
+      ...implementation,
+      device: "wg0",
+      privateKey: theirs.privateKey,
+      listenPort: AGENT_PORT,
+      addresses: ["100.126.0.1/32", "fd00:126::1/128"],
+      peers: [{ publicKey: ours.publicKey, presharedKey, allowedIps: ["100.126.0.2/32", "fd00:126::2/128"] }],
+    });
+    programs.push(server);
+    const control = cluster.spawn(process.execPath, [CONTROL_API, "100.126.0.1", writeCatalog(cluster)]);
+    programs.push(control);
+    await control.waitForLine(/ready/);
+    const file = join(laptop.dir, `${implementation.name}.credential`);
+    writeFileSync(file, formatCredential(credential), { mode: 0o600 });
+    await czctl.run(["space", "add", file]);
+    await czctl.run(["space", "select", implementation.name]);
+    await czctl.up();
+    await czctl.waitUntilConnected();
+    await download(laptop, "files.shop");
+    return undefined;
+  });
+  if (ok) {
+    await l.check(`${name}: the laptop's address changes in the middle of a download`, async () => {
+      await download(laptop, "files.shop", "2M", async () => {
+        await laptop.run("wg", ["set", "czctl0", "peer", theirs.publicKey, "endpoint", ENDPOINT]);
+        await new Promise(resolve => setTimeout(resolve, 200));
+        await move(laptop, LAPTOP_ADDRESS, ELSEWHERE);
+      }).finally(() => move(laptop, ELSEWHERE, LAPTOP_ADDRESS));
+      return undefined;
+    });
+  }
+  await czctl.exec(["down"]);
+  for (const program of programs) await stop(cluster, program);
+}
+
+function writeCatalog(cluster: Host): string {
+  const files: Service = {
+    namespace: "shop",
+    name: "files",
+    kind: "cluster",
+    ports: [{ name: "http", protocol: "tcp", port: 80 }],
+    targets: [FILES],
+    endpoints: [],
+  };
+  const file = join(cluster.dir, "catalog.json");
+  writeFileSync(
+    file,
+    JSON.stringify({ zone: "cluster.local", teamspace: "x", agentVersion: "0", services: [files] }),
+  );
+  return file;
+}
+
+await lab(import.meta.url, async l => {
+  const { cluster, sandbox } = l;
+  const ready = await l.check(
+    "an agent that wg can see, and a file to download",
+    async () => {
+      await addClusterAddresses(cluster, [FILES]);
+      writeFileSync(join(await startNginx(cluster, [FILES]), "body"), BODY);
+      const directory = `/proc/${cluster.pid}/root/run/wireguard`;
+      mkdirSync(directory);
+      if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
+      return undefined;
+    },
+    { needs: ["/dev/net/tun", "wg", "curl", "nginx"] },
+  );
+  if (!ready) return;
+  const ports = [{ name: "http", protocol: "TCP" as const, port: 80 }];
+  const catalog = catalogText([{ namespace: "shop", name: "files", clusterIps: [FILES], ports }]);
+  const there = [];
+  for (const each of IMPLEMENTATIONS) {
+    if (missing([each.binary]).length === 0) there.push(each);
+    else await l.check(`${each.name} in both roles`, async () => undefined, { needs: [each.binary] });
+  }
+  const agent = await Agent.make(sandbox, cluster, { catalog });
+  for (const each of there) await theirClient(l, each, agent);
+  await agent.program?.stop();
+  for (const each of there) await theirServer(l, each);
+});
