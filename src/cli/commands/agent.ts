@@ -6,6 +6,7 @@ import { type Flags, type Program, usageError } from "../context.js";
 import { type FormatFlags, invitationFormat, withFormat } from "../invitation-format.js";
 import { formatBytes, formatDuration, formatTable, paint, print, printJson } from "../output.js";
 import { renderQr } from "../qr.js";
+import { intoFile, type OutputFlags, withOutput } from "../secret-file.js";
 
 interface InitFlags {
   endpoint: string;
@@ -85,7 +86,7 @@ export function addAgentCommands(program: Program): void {
         "invite <name>",
         "Make a device known and print its credential, which is kept nowhere else",
         own =>
-          withFormat(own)
+          withOutput(withFormat(own))
             .positional("name", { type: "string", demandOption: true })
             .option("allow", {
               type: "string",
@@ -210,7 +211,7 @@ function kubernetesOptions({ kubeconfig, namespaces, secret, policy }: RunFlags)
   };
 }
 
-interface InviteFlags extends FormatFlags {
+interface InviteFlags extends FormatFlags, OutputFlags {
   name: string;
   allow: string[] | undefined;
   user: string | undefined;
@@ -221,16 +222,20 @@ async function invite(flags: AgentFlags<InviteFlags>): Promise<void> {
   const asWanted = invitationFormat(flags);
   const { agentInvite } = await import("../../agent/index.js");
   const allow = flags.allow === undefined ? {} : { allow: flags.allow };
-  const made = await agentInvite({
-    dir: directoryOf(flags),
-    name: flags.name,
-    ...allow,
-    ...(flags.user === undefined ? {} : { user: flags.user }),
-    ...(flags.group === undefined ? {} : { groups: flags.group }),
-  });
-  const credential = asWanted(made.credential);
-  if (flags.json) return printJson({ ...made, credential });
-  process.stdout.write(credential);
+  const make = async () => {
+    const { credential, ...made } = await agentInvite({
+      dir: directoryOf(flags),
+      name: flags.name,
+      ...allow,
+      ...(flags.user === undefined ? {} : { user: flags.user }),
+      ...(flags.group === undefined ? {} : { groups: flags.group }),
+    });
+    return { ...made, credential: asWanted(credential) };
+  };
+  const made = await intoFile(flags.output, make, ({ credential }) => credential);
+  const { credential, ...others } = made;
+  if (flags.json) return printJson(flags.output === undefined ? made : others);
+  if (flags.output === undefined) process.stdout.write(credential);
   if (flags.qr) process.stderr.write(renderQr(withoutComments(credential)));
   const what = flags.allow === undefined ? "everything" : flags.allow.join(" ");
   process.stderr.write(

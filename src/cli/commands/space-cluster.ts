@@ -2,6 +2,7 @@
 import type { Argv } from "yargs";
 import { type Flags, type Program, usageError } from "../context.js";
 import { print, printJson } from "../output.js";
+import { intoFile, type OutputFlags, withOutput } from "../secret-file.js";
 
 interface ClusterFlags {
   kubeconfig: string | undefined;
@@ -35,7 +36,7 @@ export function addSpaceClusterCommands(y: Program): Program {
       "invite <name>",
       "Make a device known and print its credential, which is kept nowhere else",
       own =>
-        withName(own)
+        withOutput(withName(own))
           .option("allow", {
             type: "string",
             array: true,
@@ -121,7 +122,7 @@ async function install(flags: Flags<InstallFlags>): Promise<void> {
   print("Next: czctl space invite NAME --allow '*.NAMESPACE' > credential.json");
 }
 
-interface InviteFlags extends ClusterFlags {
+interface InviteFlags extends ClusterFlags, OutputFlags {
   name: string;
   allow: string[] | undefined;
   user: string | undefined;
@@ -131,9 +132,14 @@ interface InviteFlags extends ClusterFlags {
 async function invite(flags: Flags<InviteFlags>): Promise<void> {
   const { spaceInvite } = await import("../../agent/index.js");
   const { kubeconfig, namespace, name, allow, user, group: groups } = flags;
-  const made = await spaceInvite({ ...given({ kubeconfig, namespace, allow, user, groups }), name });
-  if (flags.json) return printJson(made);
-  process.stdout.write(made.credential);
+  const made = await intoFile(
+    flags.output,
+    () => spaceInvite({ ...given({ kubeconfig, namespace, allow, user, groups }), name }),
+    ({ credential }) => credential,
+  );
+  const { credential, ...others } = made;
+  if (flags.json) return printJson(flags.output === undefined ? made : others);
+  if (flags.output === undefined) process.stdout.write(credential);
   const what =
     allow === undefined ? "what the policy grants it" : `${allow.join(" ")} and what the policy grants it`;
   process.stderr.write(`Device ${name} may reach ${what}. Its credential is secret: hand it over safely.\n`);
