@@ -150,7 +150,7 @@ export class KernelStream implements Source, RingReader, RingWriter {
       ring.advance(length);
       budget -= length;
       if (length === this.readBytes) this.readBytes = Math.min(2 * length, MAX_READ_BYTES);
-      else if (4 * length < this.readBytes) this.readBytes = Math.max(this.readBytes >> 1, MIN_READ_BYTES);
+      else if (4 * length < room) this.readBytes = Math.max(this.readBytes >> 1, MIN_READ_BYTES);
       if (length < room && !this.hungUp) {
         // A short read empties the socket; the next byte or FIN raises a new edge.
         this.readable = false;
