@@ -82,6 +82,15 @@ t.test("completion: the scripts are valid, and czctl knows its words", async t =
   }
   const words = async (...line: string[]): Promise<string[]> =>
     (await laptop.czctl(["--get-yargs-completions", "czctl", ...line])).stdout.trim().split("\n");
-  t.strictSame(await words("space", ""), ["add", "list", "select", "remove"]);
+  t.strictSame((await words("space", "")).sort(), [
+    "add",
+    "install",
+    "invite",
+    "list",
+    "remove",
+    "revoke",
+    "select",
+    "uninstall",
+  ]);
   t.ok((await words("")).includes("trace-connections"));
 });
