@@ -2,8 +2,7 @@
  * What `czctl agent …` does, as plain functions: the CLI parses words into these options and prints what
  * comes back. Every failure is a CzctlError.
  */
-import { readFileSync } from "node:fs";
-import type { PeerStatus } from "../api/index.js";
+import { type PeerStatus, packageVersion } from "../api/index.js";
 import type { CzctlError, Logger } from "../base/index.js";
 import { isLabel } from "../catalog/index.js";
 import { liveStatus, pokeAgent } from "./admin.js";
@@ -246,9 +245,4 @@ export async function agentPeers({ dir }: { dir: string }): Promise<AgentPeerRow
 function readDisabledOffloads(text: string | undefined): ("gso" | "gro")[] {
   const names = text?.split(",") ?? [];
   return (["gso", "gro"] as const).filter(name => names.includes(name));
-}
-
-function packageVersion(): string {
-  const url = new URL("../../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(url, "utf8")) as { version: string }).version;
 }

@@ -41,8 +41,6 @@ const SSIZE = "intptr_t";
 export interface LibC {
   readonly read: Call<[Fd, Pointer, number]>;
   readonly write: Call<[Fd, Pointer, number]>;
-  readonly readv: Call<[Fd, Pointer, number]>;
-  readonly writev: Call<[Fd, Pointer, number]>;
   readonly close: Call<[Fd]>;
   readonly open: Call<[Pointer, number, number]>;
   readonly ioctl: Call<[Fd, number, Pointer]>;
@@ -61,7 +59,6 @@ export interface LibC {
   readonly sendmsg: Call<[Fd, Pointer, number]>;
   readonly recvmsg: Call<[Fd, Pointer, number]>;
   readonly getsockname: Call<[Fd, Pointer, Pointer]>;
-  readonly getpeername: Call<[Fd, Pointer, Pointer]>;
   readonly getsockopt: Call<[Fd, number, number, Pointer, Pointer]>;
   readonly setsockopt: Call<[Fd, number, number, Pointer, number]>;
   readonly epollCreate1: Call<[number]>;
@@ -70,7 +67,6 @@ export interface LibC {
   /** glibc ≥ 2.35. */
   readonly epollPwait2: Call<[Fd, Pointer, number, Pointer, Pointer]> | null;
   readonly clockGettime: Call<[number, Pointer]>;
-  readonly madvise: Call<[Pointer, number, number]>;
   readonly prctl: Call<[number, number, number, number, number]>;
   readonly capset: Call<[Pointer, Pointer]>;
 }
@@ -78,8 +74,6 @@ export interface LibC {
 export const libc: LibC = {
   read: bind("read", SSIZE, [INT, PTR, SIZE]),
   write: bind("write", SSIZE, [INT, PTR, SIZE]),
-  readv: bind("readv", SSIZE, [INT, PTR, INT]),
-  writev: bind("writev", SSIZE, [INT, PTR, INT]),
   close: bind("close", INT, [INT]),
   open: bind("open", INT, [PTR, INT, "uint"]),
   ioctl: bind("ioctl", INT, [INT, "ulong", PTR]),
@@ -98,7 +92,6 @@ export const libc: LibC = {
   sendmsg: bind("sendmsg", SSIZE, [INT, PTR, INT]),
   recvmsg: bind("recvmsg", SSIZE, [INT, PTR, INT]),
   getsockname: bind("getsockname", INT, [INT, PTR, PTR]),
-  getpeername: bind("getpeername", INT, [INT, PTR, PTR]),
   getsockopt: bind("getsockopt", INT, [INT, INT, INT, PTR, PTR]),
   setsockopt: bind("setsockopt", INT, [INT, INT, INT, PTR, "uint"]),
   epollCreate1: bind("epoll_create1", INT, [INT]),
@@ -106,7 +99,6 @@ export const libc: LibC = {
   epollWait: bind("epoll_wait", INT, [INT, PTR, INT, INT]),
   epollPwait2: bindOptional("epoll_pwait2", INT, [INT, PTR, INT, PTR, PTR]),
   clockGettime: bind("clock_gettime", INT, [INT, PTR]),
-  madvise: bind("madvise", INT, [PTR, SIZE, INT]),
   prctl: bind("prctl", INT, [INT, "ulong", "ulong", "ulong", "ulong"]),
   capset: bind("capset", INT, [PTR, PTR]),
 };
@@ -114,9 +106,7 @@ export const libc: LibC = {
 // errno values that other rooms compare against, as positive numbers.
 const { errno } = constants;
 export const EAGAIN: number = errno.EAGAIN;
-export const ECONNABORTED: number = errno.ECONNABORTED;
 export const ECONNREFUSED: number = errno.ECONNREFUSED;
-export const ECONNRESET: number = errno.ECONNRESET;
 export const EACCES: number = errno.EACCES;
 export const EHOSTUNREACH: number = errno.EHOSTUNREACH;
 export const EINTR: number = errno.EINTR;

@@ -5,9 +5,7 @@ export { errnoOf, type SystemCause } from "./errors.js";
 export {
   EACCES,
   EAGAIN,
-  ECONNABORTED,
   ECONNREFUSED,
-  ECONNRESET,
   EHOSTUNREACH,
   EINVAL,
   EIO,
@@ -20,7 +18,6 @@ export {
 } from "./ffi.js";
 export * from "./file-lock.js";
 export * from "./links.js";
-export * from "./memory.js";
 export * from "./monitor.js";
 export * from "./privilege.js";
 export * from "./routes.js";

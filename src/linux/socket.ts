@@ -8,22 +8,11 @@ import { lstatSync, unlinkSync } from "node:fs";
 import { type Arena, CzctlError, ENDPOINT_BYTES } from "../base/index.js";
 import { getOption, setOption } from "./descriptor.js";
 import { systemError } from "./errors.js";
-import {
-  addressOf,
-  ECONNREFUSED,
-  EINTR,
-  libc,
-  scratch,
-  scratchAddress,
-  scratchText,
-  settle,
-  writePointer,
-} from "./ffi.js";
+import { addressOf, ECONNREFUSED, EINTR, libc, scratch, scratchAddress, scratchText, settle } from "./ffi.js";
 import {
   AF_INET,
   AF_INET6,
   AF_UNIX,
-  readSockaddr,
   SOCKADDR_AFTER_RECORD,
   SOCKADDR_IN6_BYTES,
   writeSockaddr,
@@ -34,8 +23,6 @@ const SOCK_DGRAM = 2;
 const SOCK_FLAGS = 0x80800; // SOCK_NONBLOCK | SOCK_CLOEXEC
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
-const SO_SNDBUF = 7;
-const SO_RCVBUF = 8;
 const SO_LINGER = 13;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
@@ -87,7 +74,7 @@ function takeError(fd: number): number {
   return Math.abs(getOption(fd, SOL_SOCKET, SO_ERROR));
 }
 
-/** Bytes read into [offset, offset + maxBytes), 0 at the end of a stream, or −errno. */
+/** Bytes read into [offset, offset + maxBytes), 0 at the end of a stream (or an empty datagram), or −errno. */
 function read(arena: Arena, fd: number, offset: number, maxBytes: number): number {
   const address = addressOf(arena, offset, maxBytes);
   let result: number;
@@ -105,25 +92,6 @@ function write(arena: Arena, fd: number, offset: number, length: number): number
   return result;
 }
 
-/** As `write`, from two ranges: the bytes of a ring that wraps. */
-function writev(
-  arena: Arena,
-  fd: number,
-  first: number,
-  firstBytes: number,
-  second: number,
-  secondBytes: number,
-): number {
-  writePointer(scratch, 0, addressOf(arena, first, firstBytes));
-  writePointer(scratch, 8, firstBytes);
-  writePointer(scratch, 16, addressOf(arena, second, secondBytes));
-  writePointer(scratch, 24, secondBytes);
-  let result: number;
-  do result = settle(libc.writev(fd, scratchAddress(0, 32), 2));
-  while (result === -EINTR);
-  return result;
-}
-
 /** As `write`, for a short line of text; what does not fit into the socket's buffer is lost. */
 function writeText(fd: number, text: string): number {
   const address = scratchText(text);
@@ -131,16 +99,6 @@ function writeText(fd: number, text: string): number {
   do result = settle(libc.send(fd, address, scratch.u8.indexOf(0), MSG_NOSIGNAL));
   while (result === -EINTR);
   return result;
-}
-
-/** One datagram of a connected UDP socket: its length (0 is a datagram too), or −errno (−ECONNREFUSED: ICMP). */
-function udpReceive(arena: Arena, fd: number, offset: number, maxBytes: number): number {
-  return read(arena, fd, offset, maxBytes);
-}
-
-/** Sends one datagram: `length`, or −errno. An −ECONNREFUSED is an earlier datagram's; this one was not sent. */
-function udpSend(arena: Arena, fd: number, offset: number, length: number): number {
-  return write(arena, fd, offset, length);
 }
 
 /** Sends FIN; reading goes on. */
@@ -159,22 +117,6 @@ function abort(fd: number): void {
 /** Never retried: on Linux the descriptor is gone even after EINTR. */
 function close(fd: number): void {
   libc.close(fd);
-}
-
-/** Kernel buffer sizes. Fixes them: without this call TCP tunes them itself, which is mostly better. */
-function setBuffers(fd: number, sendBytes: number, receiveBytes: number): void {
-  setOption(fd, SOL_SOCKET, SO_SNDBUF, sendBytes);
-  setOption(fd, SOL_SOCKET, SO_RCVBUF, receiveBytes);
-}
-
-/** The local endpoint's record to arena offset `record`: 0 or −errno. */
-function localEndpoint(arena: Arena, fd: number, record: number): number {
-  scratch.u32[0] = SOCKADDR_IN6_BYTES;
-  const result = settle(libc.getsockname(fd, scratchAddress(32, SOCKADDR_IN6_BYTES), scratchAddress(0, 4)));
-  if (result < 0) return result;
-  readSockaddr(scratch, 32, 64);
-  arena.u8.set(scratch.u8.subarray(64, 84), record);
-  return 0;
 }
 
 // ---- Unix streams ----
@@ -259,22 +201,10 @@ export const sockets: {
   takeError(fd: number): number;
   read(arena: Arena, fd: number, offset: number, maxBytes: number): number;
   write(arena: Arena, fd: number, offset: number, length: number): number;
-  writev(
-    arena: Arena,
-    fd: number,
-    first: number,
-    firstBytes: number,
-    second: number,
-    secondBytes: number,
-  ): number;
   writeText(fd: number, text: string): number;
-  udpReceive(arena: Arena, fd: number, offset: number, maxBytes: number): number;
-  udpSend(arena: Arena, fd: number, offset: number, length: number): number;
   shutdownWrite(fd: number): number;
   abort(fd: number): void;
   close(fd: number): void;
-  setBuffers(fd: number, sendBytes: number, receiveBytes: number): void;
-  localEndpoint(arena: Arena, fd: number, record: number): number;
   unixListen(path: string, mode: number): number;
   unixConnect(path: string): number;
   accept(fd: number): number;
@@ -285,15 +215,10 @@ export const sockets: {
   takeError,
   read,
   write,
-  writev,
   writeText,
-  udpReceive,
-  udpSend,
   shutdownWrite,
   abort,
   close,
-  setBuffers,
-  localEndpoint,
   unixListen,
   unixConnect,
   accept,

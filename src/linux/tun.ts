@@ -22,7 +22,6 @@ const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNSETVNETHDRSZ = 0x400454d8;
 const IFF_TUN = 0x0001;
-const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const TUN_F_CSUM = 0x01;
@@ -39,8 +38,6 @@ export interface TunOptions {
   name: string;
   /** Ask for 64 KiB TCP segments. */
   tso: boolean;
-  /** Several descriptors, one queue each. */
-  multiQueue?: boolean;
 }
 
 export interface TunDevice {
@@ -80,8 +77,7 @@ function attach(fd: number, options: TunOptions): string {
   const address = scratchAddress(0, IFREQ_BYTES);
   scratch.u8.fill(0, 0, IFREQ_BYTES);
   scratch.u8.set(Buffer.from(options.name), 0);
-  scratch.u16[IFNAMSIZ / 2] =
-    IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (options.multiQueue === true ? IFF_MULTI_QUEUE : 0);
+  scratch.u16[IFNAMSIZ / 2] = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
   const made = settle(libc.ioctl(fd, TUNSETIFF, address));
   if (made < 0) throw systemError(doing, "TUNSETIFF", made);
   const end = scratch.u8.indexOf(0);

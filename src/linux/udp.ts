@@ -42,7 +42,6 @@ const SOCK_CLOEXEC = 0x80000;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
-const SO_REUSEPORT = 15;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const IPPROTO_IP = 0;
@@ -80,8 +79,6 @@ export interface UdpOptions {
   port: number;
   /** Absent: every address of both families. */
   address?: Address;
-  /** Several sockets share the port (SO_REUSEPORT). */
-  reuse?: boolean;
   /** Switches; default on, and off by itself where the kernel lacks it. */
   gso?: boolean;
   gro?: boolean;
@@ -215,10 +212,6 @@ export class UdpSocket {
     return scratch.view.getUint16(18, false);
   }
 
-  get isUp(): boolean {
-    return this.open;
-  }
-
   /** On: datagrams carry DF and ignore the cached path MTU (IP_PMTUDISC_PROBE), for RFC 8899 probes. */
   setDontFragment(on: boolean): void {
     const mode = on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_WANT;
@@ -246,7 +239,6 @@ function bindTo(endpoint: Endpoint, options: UdpOptions): number {
   const fd = settle(libc.socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (fd < 0) return fd;
   if (v6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.address === undefined ? 0 : 1);
-  if (options.reuse === true) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   const bytes = options.bufferBytes ?? DEFAULT_BUFFER_BYTES;
   // Past the system's limit with CAP_NET_ADMIN, else up to it.
   if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) < 0) setOption(fd, SOL_SOCKET, SO_RCVBUF, bytes);

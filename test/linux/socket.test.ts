@@ -1,13 +1,12 @@
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { Address, Arena, parseEndpoint, readEndpoint, writeEndpoint } from "../../src/base/index.js";
+import { Arena, parseEndpoint, writeEndpoint } from "../../src/base/index.js";
 import {
   EAGAIN,
   ECONNREFUSED,
-  ECONNRESET,
   ENETUNREACH,
   EPIPE,
   EPOLLERR,
@@ -71,18 +70,11 @@ if (enterNamespace(t, import.meta.url)) {
       t.equal(sockets.takeError(fd), 0);
       t.equal(read(fd), -EAGAIN);
       const peer = await listener.next();
-      t.equal(sockets.localEndpoint(arena, fd, record), 0);
-      t.same(readEndpoint(arena.u8, record), { address: Address.from(host), port: peer.remotePort });
-
       t.equal(sockets.write(arena, fd, buffer, put("hello")), 5);
       t.equal(`${await once(peer, "data")}`, "hello");
-      arena.u8.set(Buffer.from("wrapsaround"), buffer);
-      t.equal(sockets.writev(arena, fd, buffer + 5, 6, buffer, 5), 11);
-      t.equal(`${await once(peer, "data")}`, "aroundwraps");
       t.equal(sockets.shutdownWrite(fd), 0);
       await once(peer, "end");
       t.equal(sockets.write(arena, fd, buffer, 1), -EPIPE);
-      t.equal(sockets.writev(arena, fd, buffer, 1, buffer, 1), -EPIPE);
 
       peer.end("still open the other way");
       t.equal(events(fd, EPOLLIN) & EPOLLIN, EPOLLIN);
@@ -122,13 +114,12 @@ if (enterNamespace(t, import.meta.url)) {
     const fd = connect(`127.0.0.1:${listener.port}`);
     (await listener.next()).resetAndDestroy();
     t.equal(events(fd, EPOLLIN) & EPOLLERR, EPOLLERR);
-    t.equal(read(fd), -ECONNRESET);
+    t.equal(read(fd), -constants.errno.ECONNRESET);
     sockets.close(fd);
   });
 
   t.test("a full send buffer is EAGAIN", async t => {
     const [a, b] = sockets.pair();
-    sockets.setBuffers(a, 8192, 8192);
     let total = 0;
     let result = 0;
     do {
@@ -146,17 +137,17 @@ if (enterNamespace(t, import.meta.url)) {
     writeEndpoint(arena.u8, record, parseEndpoint(`127.0.0.1:${server.port}`)!);
     const fd = sockets.udpConnect(arena, record);
     t.ok(fd > 0);
-    t.equal(sockets.udpSend(arena, fd, buffer, put("question")), 8);
+    t.equal(sockets.write(arena, fd, buffer, put("question")), 8);
     t.equal(server.receive(buffer + 100, 1000, record), 8);
     t.equal(server.send(buffer + 100, 0, 0, record), 0);
     t.equal(server.send(buffer, put("answer"), 6, record), 6);
-    t.equal(sockets.udpReceive(arena, fd, buffer, 1000), 0, "an empty datagram");
-    t.equal(sockets.udpReceive(arena, fd, buffer, 1000), 6);
+    t.equal(sockets.read(arena, fd, buffer, 1000), 0, "an empty datagram");
+    t.equal(sockets.read(arena, fd, buffer, 1000), 6);
     t.equal(text(6), "answer");
-    t.equal(sockets.udpReceive(arena, fd, buffer, 1000), -EAGAIN);
+    t.equal(sockets.read(arena, fd, buffer, 1000), -EAGAIN);
     server.close();
-    t.equal(sockets.udpSend(arena, fd, buffer, 5), 5);
-    t.equal(sockets.udpReceive(arena, fd, buffer, 1000), -ECONNREFUSED);
+    t.equal(sockets.write(arena, fd, buffer, 5), 5);
+    t.equal(sockets.read(arena, fd, buffer, 1000), -ECONNREFUSED);
     sockets.close(fd);
   });
 

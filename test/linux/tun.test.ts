@@ -63,14 +63,6 @@ if (enterNamespace(t, import.meta.url)) {
     );
   });
 
-  t.test("several queues", { skip }, async t => {
-    const first = openTun({ name: "many%d", tso: true, multiQueue: true });
-    const second = openTun({ name: first.name, tso: true, multiQueue: true });
-    t.equal(second.name, first.name);
-    sockets.close(first.fd);
-    sockets.close(second.fd);
-  });
-
   t.test("nothing to read is EAGAIN; a device that is down takes nothing", { skip }, async t => {
     const { fd } = openTun({ name: "czctl%d", tso: true });
     const arena = new Arena(4096);

@@ -66,7 +66,6 @@ if (enterNamespace(t, import.meta.url)) {
         t.equal(a.segmentBytes, 100);
         a.close();
         b.close();
-        t.equal(b.isUp, false);
       });
     }
   }
@@ -157,23 +156,20 @@ if (enterNamespace(t, import.meta.url)) {
     v4.close();
   });
 
-  t.test("ports: taken, shared, forbidden address", async t => {
+  t.test("ports: taken, forbidden address", async t => {
     const { arena } = bench();
-    const a = UdpSocket.bind(arena, { port: 51_820, reuse: true });
+    const a = UdpSocket.bind(arena, { port: 51_820 });
     t.equal(a.port, 51_820);
     t.throws(() => UdpSocket.bind(arena, { port: 51_820 }), {
       code: "ADDRESS_IN_USE",
       category: "environment",
       message: /cannot bind UDP port 51820: address already in use/,
     });
-    const b = UdpSocket.bind(arena, { port: 51_820, reuse: true });
-    t.equal(b.port, 51_820);
     t.throws(() => UdpSocket.bind(arena, { address: Address.from("203.0.113.1"), port: 1 }), {
       code: "ADDRESS_NOT_AVAILABLE",
       message: /on 203\.0\.113\.1/,
     });
     a.close();
-    b.close();
   });
 
   t.test("without IPv6 on the machine IPv4 works", async t => {
