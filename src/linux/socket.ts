@@ -85,7 +85,10 @@ function read(arena: Arena, fd: number, offset: number, maxBytes: number): numbe
 
 /** Bytes taken from [offset, offset + length), or −errno; a broken stream is −EPIPE, never a signal. */
 function write(arena: Arena, fd: number, offset: number, length: number): number {
-  const address = addressOf(arena, offset, length);
+  return send(fd, addressOf(arena, offset, length), length);
+}
+
+function send(fd: number, address: number, length: number): number {
   let result: number;
   do result = settle(libc.send(fd, address, length, MSG_NOSIGNAL));
   while (result === -EINTR);
@@ -95,10 +98,7 @@ function write(arena: Arena, fd: number, offset: number, length: number): number
 /** As `write`, for a short line of text; what does not fit into the socket's buffer is lost. */
 function writeText(fd: number, text: string): number {
   const address = scratchText(text);
-  let result: number;
-  do result = settle(libc.send(fd, address, scratch.u8.indexOf(0), MSG_NOSIGNAL));
-  while (result === -EINTR);
-  return result;
+  return send(fd, address, scratch.u8.indexOf(0));
 }
 
 /** Sends FIN; reading goes on. */

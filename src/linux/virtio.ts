@@ -16,75 +16,49 @@ export const VIRTIO_NET_HDR_GSO_TCPV6: number = 4;
 /** gso_type, as a flag: the segments carry ECN's CWR. */
 export const VIRTIO_NET_HDR_GSO_ECN: number = 0x80;
 
-function flags(arena: Arena, offset: number): number {
-  return arena.u8[offset] as number;
-}
-
-/** Without the ECN flag. */
-function gsoType(arena: Arena, offset: number): number {
-  return (arena.u8[offset + 1] as number) & ~VIRTIO_NET_HDR_GSO_ECN;
-}
-
-/** Payload bytes per segment. */
-function gsoSize(arena: Arena, offset: number): number {
-  return arena.view.getUint16(offset + 4, true);
-}
-
-/** Where summing begins, in bytes from the IP header. */
-function csumStart(arena: Arena, offset: number): number {
-  return arena.view.getUint16(offset + 6, true);
-}
-
-/** Where the sum goes, in bytes from `csumStart`. */
-function csumOffset(arena: Arena, offset: number): number {
-  return arena.view.getUint16(offset + 8, true);
-}
-
-/** The transport checksum needs no verification: the sender is this kernel, or it has verified it. */
-function checksumTrusted(arena: Arena, offset: number): boolean {
-  return (flags(arena, offset) & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID)) !== 0;
-}
-
-/** A packet with its checksums complete. */
-function writePlain(arena: Arena, offset: number): void {
-  arena.u8.fill(0, offset, offset + VIRTIO_NET_HDR_BYTES);
-}
-
-/**
- * A packet whose transport checksum field holds the folded pseudo-header sum (not complemented).
- * @param headerBytes IP and transport header
- * @param gsoSize payload bytes per segment of a TCP super-segment, or 0
- * @param ipBytes IP header: where the transport header begins
- * @param checksumAt offset of the checksum within the transport header (TCP 16, UDP 6)
- */
-function writePartial(
-  arena: Arena,
-  offset: number,
-  v6: boolean,
-  headerBytes: number,
-  gsoSize: number,
-  ipBytes: number,
-  checksumAt: number,
-): void {
-  const { u8, view } = arena;
-  u8[offset] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-  u8[offset + 1] =
-    gsoSize === 0 ? VIRTIO_NET_HDR_GSO_NONE : v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-  view.setUint16(offset + 2, headerBytes, true);
-  view.setUint16(offset + 4, gsoSize, true);
-  view.setUint16(offset + 6, ipBytes, true);
-  view.setUint16(offset + 8, checksumAt, true);
-}
-
 /** Accessors over the header at an arena offset. */
-export const virtioNet: {
-  flags(arena: Arena, offset: number): number;
-  gsoType(arena: Arena, offset: number): number;
-  gsoSize(arena: Arena, offset: number): number;
-  csumStart(arena: Arena, offset: number): number;
-  csumOffset(arena: Arena, offset: number): number;
-  checksumTrusted(arena: Arena, offset: number): boolean;
-  writePlain(arena: Arena, offset: number): void;
+export const virtioNet = {
+  flags(arena: Arena, offset: number): number {
+    return arena.u8[offset] as number;
+  },
+
+  /** Without the ECN flag. */
+  gsoType(arena: Arena, offset: number): number {
+    return (arena.u8[offset + 1] as number) & ~VIRTIO_NET_HDR_GSO_ECN;
+  },
+
+  /** Payload bytes per segment. */
+  gsoSize(arena: Arena, offset: number): number {
+    return arena.view.getUint16(offset + 4, true);
+  },
+
+  /** Where summing begins, in bytes from the IP header. */
+  csumStart(arena: Arena, offset: number): number {
+    return arena.view.getUint16(offset + 6, true);
+  },
+
+  /** Where the sum goes, in bytes from `csumStart`. */
+  csumOffset(arena: Arena, offset: number): number {
+    return arena.view.getUint16(offset + 8, true);
+  },
+
+  /** The transport checksum needs no verification: the sender is this kernel, or it has verified it. */
+  checksumTrusted(arena: Arena, offset: number): boolean {
+    return ((arena.u8[offset] as number) & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID)) !== 0;
+  },
+
+  /** A packet with its checksums complete. */
+  writePlain(arena: Arena, offset: number): void {
+    arena.u8.fill(0, offset, offset + VIRTIO_NET_HDR_BYTES);
+  },
+
+  /**
+   * A packet whose transport checksum field holds the folded pseudo-header sum (not complemented).
+   * @param headerBytes IP and transport header
+   * @param gsoSize payload bytes per segment of a TCP super-segment, or 0
+   * @param ipBytes IP header: where the transport header begins
+   * @param checksumAt offset of the checksum within the transport header (TCP 16, UDP 6)
+   */
   writePartial(
     arena: Arena,
     offset: number,
@@ -93,5 +67,14 @@ export const virtioNet: {
     gsoSize: number,
     ipBytes: number,
     checksumAt: number,
-  ): void;
-} = { flags, gsoType, gsoSize, csumStart, csumOffset, checksumTrusted, writePlain, writePartial };
+  ): void {
+    const { u8, view } = arena;
+    u8[offset] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    u8[offset + 1] =
+      gsoSize === 0 ? VIRTIO_NET_HDR_GSO_NONE : v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+    view.setUint16(offset + 2, headerBytes, true);
+    view.setUint16(offset + 4, gsoSize, true);
+    view.setUint16(offset + 6, ipBytes, true);
+    view.setUint16(offset + 8, checksumAt, true);
+  },
+};
