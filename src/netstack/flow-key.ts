@@ -24,6 +24,16 @@ export class FlowKey {
   /** Local port in the high half, remote port in the low one: as the ports stand in what we send. */
   ports = 0;
 
+  /** Of a flow that we open; its local port is still to be chosen. */
+  static towards(linkId: number, local: Address, remote: Address, remotePort: number): FlowKey {
+    const key = new FlowKey();
+    key.linkId = linkId;
+    key.setLocal(local);
+    key.setRemote(remote);
+    key.setPorts(0, remotePort);
+    return key;
+  }
+
   get localPort(): number {
     return this.ports >>> 16;
   }

@@ -57,11 +57,7 @@ export class UdpLayer {
     remotePort: number,
     now: Milliseconds,
   ): UdpFlow | null {
-    const key = new FlowKey();
-    key.linkId = attachment.id;
-    key.setLocal(local);
-    key.setRemote(remote);
-    key.setPorts(0, remotePort);
+    const key = FlowKey.towards(attachment.id, local, remote, remotePort);
     if (this.isFull(attachment)) return null;
     if (!choosePort(key, this.table, this.context.random.uint32(), () => false)) return null;
     const flow = new UdpFlow(this, attachment, key, now);

@@ -79,11 +79,7 @@ export class TcpLayer {
     remotePort: number,
     now: Milliseconds,
   ): TcpConnection | null {
-    const key = new FlowKey();
-    key.linkId = attachment.id;
-    key.setLocal(local);
-    key.setRemote(remote);
-    key.setPorts(0, remotePort);
+    const key = FlowKey.towards(attachment.id, local, remote, remotePort);
     if (this.isFull(attachment)) return null;
     const { table, context } = this;
     if (!choosePort(key, table, context.random.uint32(), old => old.mayGiveUpPort(now))) return null;
