@@ -40,7 +40,7 @@ const TABLE: Readonly<Record<string, Room>> = {
   daemon: { rooms: ALL_BELOW, packages: ["zod"] },
   agent: { rooms: ALL_BELOW, packages: ["zod", "yaml", "@kubernetes/client-node"] },
   // Daemon and agent by their entry points, to start them.
-  cli: { rooms: ["base", "catalog", "api", "daemon", "agent"], packages: ["yargs"] },
+  cli: { rooms: ["base", "catalog", "api", "daemon", "agent"], packages: ["uqr", "yargs"] },
 };
 
 const isPure = (source: { path: string; room: string }): boolean =>
