@@ -86,7 +86,7 @@ export interface DaemonStatus {
   device: { name: string; addresses: string[]; ranges: string[]; mtu: number };
   hostsFile: string;
   dns: string[];
-  zone: string | null;
+  zone: string;
   primaryNamespace: string | null;
   services: { known: number; consumed: number };
   /** How often the data plane had to be started again. */

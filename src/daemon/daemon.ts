@@ -315,7 +315,7 @@ export class Daemon {
     try {
       this.#names.publish({
         services: catalog.synced ? placed : null,
-        domain: session.teamspace?.zone ?? credential.zone,
+        domain: credential.zone,
         primaryNamespace,
         ranges: [this.#device.range, this.#device.ula],
       });
@@ -425,7 +425,7 @@ export class Daemon {
       },
       hostsFile: this.#options.settings.hostsFile,
       dns: [dns.v4.toString(), dns.v6.toString()],
-      zone: session.teamspace?.zone ?? null,
+      zone: session.space.credential.zone,
       primaryNamespace: session.space.primaryNamespace,
       services: this.#counts(),
       dataplaneRestarts: session.restarts,

@@ -55,7 +55,6 @@ export interface SessionOptions {
 }
 
 export interface TeamspaceInfo {
-  zone: string;
   teamspace: string;
   agentVersion: string;
 }
@@ -296,7 +295,15 @@ export class Session {
     }
     if (event.type === "snapshot") {
       const { zone, teamspace, agentVersion } = event;
-      this.teamspace = { zone, teamspace, agentVersion };
+      this.teamspace = { teamspace, agentVersion };
+      const invited = this.space.credential.zone;
+      if (zone !== invited) {
+        // The zone is what we take from the system's names, so it is settled by the invitation alone.
+        this.#options.log.warn("the agent tells another zone than the credential, which counts", {
+          zone,
+          invited,
+        });
+      }
       this.link = "connected";
       this.problem = null;
       this.#quickFailures = 0;

@@ -72,6 +72,11 @@ export class Host {
     return new Host(name, dir, holder, sandbox.signal, options.logFile);
   }
 
+  /** Where a path of this host's own mount namespace is seen from outside. */
+  outside(path: string): string {
+    return `/proc/${this.pid}/root${path}`;
+  }
+
   /** Process id that holds the namespaces: `ip link set X netns PID`. */
   get pid(): number {
     return this.#holder.pid;
@@ -165,7 +170,7 @@ export class Host {
   }
 
   #logTail(): string {
-    const path = `/proc/${this.pid}/root${this.#logFile}`;
+    const path = this.outside(this.#logFile ?? "");
     if (this.#logFile === undefined || !existsSync(path)) return "";
     const lines = readFileSync(path, "utf8").trim().split("\n").slice(-LOG_LINES);
     return `\n${lines.map(line => `    ${this.#logFile}: ${line}`).join("\n")}`;

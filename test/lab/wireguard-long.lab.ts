@@ -213,7 +213,7 @@ await lab(import.meta.url, async l => {
       const late = cluster.spawn(process.execPath, ["-e", LATE]);
       await late.waitForLine(/ready/);
       await masquerade(internet);
-      const directory = `/proc/${cluster.pid}/root/run/wireguard`;
+      const directory = cluster.outside("/run/wireguard");
       mkdirSync(directory);
       if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
       const latePort = { protocol: "TCP" as const, name: "late", port: 7 };

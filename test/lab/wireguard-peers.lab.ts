@@ -222,7 +222,7 @@ await lab(import.meta.url, async l => {
     async () => {
       await addClusterAddresses(cluster, [FILES]);
       writeFileSync(join(await startNginx(cluster, [FILES]), "body"), BODY);
-      const directory = `/proc/${cluster.pid}/root/run/wireguard`;
+      const directory = cluster.outside("/run/wireguard");
       mkdirSync(directory);
       if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
       return undefined;

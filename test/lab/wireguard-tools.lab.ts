@@ -58,7 +58,7 @@ async function looks({ laptop, cluster, check }: Lab, czctl: Czctl): Promise<voi
     return undefined;
   });
   await check("only root may talk to the laptop's socket", async () => {
-    const path = `/proc/${laptop.pid}/root/run/wireguard/${DEVICE}.sock`;
+    const path = laptop.outside(`/run/wireguard/${DEVICE}.sock`);
     assertEqual((statSync(path).mode & 0o777).toString(8), "600", "mode");
     return undefined;
   });
@@ -198,7 +198,7 @@ await lab(import.meta.url, async l => {
         const server = cluster.spawn(process.execPath, [SERVICE, "http", address, "80", "frontend"]);
         await server.waitForLine(/ready/);
       }
-      const directory = `/proc/${cluster.pid}/root/run/wireguard`;
+      const directory = cluster.outside("/run/wireguard");
       mkdirSync(directory);
       if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
       agent = await Agent.make(sandbox, cluster, { catalog: CATALOG });
