@@ -6,6 +6,8 @@ export interface StackOptions {
   maxTcpConnections: number;
   /** Connections whose handshake is not complete; past it the oldest is dropped. */
   maxHalfOpen: number;
+  /** Connections in TIME-WAIT, beside the others; past it the oldest ends early. */
+  maxTimeWait: number;
   /** The part of each of these limits that one link may have, so that one peer cannot take everything. */
   linkShare: number;
   /** Most bytes a ring may be raised to by receive autotuning or by a growing congestion window. */
@@ -30,6 +32,7 @@ export const DEFAULT_STACK_OPTIONS: Readonly<StackOptions> = {
   maxUdpFlows: 16_384,
   maxTcpConnections: 65_536,
   maxHalfOpen: 4096,
+  maxTimeWait: 16_384,
   linkShare: 1,
   maxRingBytes: 4 << 20,
   defaultWindowBytes: 64 << 10,

@@ -184,6 +184,34 @@ t.test("the ring is drained by its reader after the connection is gone", async t
   t.equal(peer.pool.usedBytes, 0);
 });
 
+t.test("TIME-WAIT takes no connection's place, and the oldest gives way", async t => {
+  const peer = new RawPeer({ stack: { maxTcpConnections: 4, linkShare: 0.5, maxTimeWait: 3 } });
+  const open = () => peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);
+  const close = (active: ReturnType<typeof open>) => {
+    for (const state of ["ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2"] as const) active.setState(state);
+    active.onPeerFinished(peer.now);
+  };
+  const ports: number[] = [];
+  for (let i = 0; i < 10; i++) {
+    const active = open();
+    ports.push(active.localPort);
+    close(active);
+  }
+  t.same(
+    peer.stack
+      .connections()
+      .map(c => c.localPort)
+      .sort(),
+    ports.slice(-3).sort(),
+    "the last three are still kept",
+  );
+  open();
+  open();
+  t.throws(open, { code: "TOO_MANY_CONNECTIONS" }, "two live ones are the link's share");
+  peer.step(61_000);
+  t.equal(peer.stack.connections().length, 2);
+});
+
 t.test("RFC 6191: after a second in TIME-WAIT a port may serve a new connection of ours", async t => {
   const peer = new RawPeer();
   const open = () => peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);

@@ -23,6 +23,7 @@ import type { Link, TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { ReceiveTuner, tuneSendRing } from "./autotune.js";
 import { createCongestionControl } from "./congestion/index.js";
+import type { ConnectionList } from "./connection-list.js";
 import { DEFAULT_MSS_V4, FIN_WAIT_2_MS, MIN_MSS, TIME_WAIT_REUSE_MS } from "./constants.js";
 import { windowShiftFor } from "./handshake.js";
 import { HeaderTemplate, sendReset } from "./output.js";
@@ -87,8 +88,9 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   heapIndex = -1;
   queued = false;
   nextQueued: TcpConnection | null = null;
-  halfOpenNext: TcpConnection | null = null;
-  halfOpenPrevious: TcpConnection | null = null;
+  listed: ConnectionList | null = null;
+  listNext: TcpConnection | null = null;
+  listPrevious: TcpConnection | null = null;
 
   private currentState: TcpState;
   /** Sent at the next turn, after the end. */
@@ -378,6 +380,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.setState("TIME-WAIT");
     this.armSend("none", NEVER);
     this.armLife(now + this.context.options.timeWaitMs);
+    this.layer.onTimeWait(this);
     this.releaseRings(false);
     this.tellUser("closed");
   }

@@ -21,8 +21,8 @@ import { choosePort, FlowKey, FlowTable } from "../flow-key.js";
 import type { Unreachable } from "../link.js";
 import type { Packet } from "../packet.js";
 import { TcpConnection } from "./connection.js";
+import { ConnectionList } from "./connection-list.js";
 import { PENDING_SYN_MS } from "./constants.js";
-import { HalfOpenList } from "./half-open.js";
 import { negotiate } from "./handshake.js";
 import { onSegment } from "./input.js";
 import { SequenceSecret } from "./isn.js";
@@ -37,7 +37,14 @@ export class TcpLayer {
   readonly context: StackContext;
   private readonly table: FlowTable<TcpConnection>;
   private readonly secret: SequenceSecret;
-  private readonly halfOpen: HalfOpenList = new HalfOpenList();
+  /**
+   * Passive connections whose handshake is not complete. Anybody can make them with one packet each; past the
+   * limit the oldest goes, as its client is the likeliest to be nobody (RFC 4987 §3.5). Pending SYNs that the
+   * handler still thinks about are among them.
+   */
+  private readonly halfOpen: ConnectionList = new ConnectionList();
+  /** They hold an address pair and nothing else, so they do not count as connections. */
+  private readonly timeWait: ConnectionList = new ConnectionList();
   private readonly segment: Segment = new Segment();
 
   constructor(context: StackContext) {
@@ -100,12 +107,23 @@ export class TcpLayer {
 
   forget(c: TcpConnection): void {
     this.table.remove(c);
-    c.attachment.tcpConnections--;
-    this.halfOpen.remove(c);
+    if (!this.timeWait.remove(c)) c.attachment.tcpConnections--;
+    this.leaveHalfOpen(c);
   }
 
   onEstablished(c: TcpConnection): void {
-    this.halfOpen.remove(c);
+    this.leaveHalfOpen(c);
+  }
+
+  /** Past the limit the oldest ends early, as with Linux' tcp_max_tw_buckets. */
+  onTimeWait(c: TcpConnection): void {
+    c.attachment.tcpConnections--;
+    this.timeWait.add(c);
+    if (this.timeWait.count > this.context.options.maxTimeWait) this.timeWait.first?.finish("closed");
+  }
+
+  private leaveHalfOpen(c: TcpConnection): void {
+    if (this.halfOpen.remove(c)) c.attachment.halfOpen--;
   }
 
   /** Answers a pending SYN with an ICMP error that quotes it. */
@@ -192,7 +210,7 @@ export class TcpLayer {
       attachment.halfOpen >= options.linkShare * options.maxHalfOpen
     ) {
       counters.tcpHalfOpenDropped++;
-      this.halfOpen.oldestOf(attachment)?.drop();
+      this.halfOpen.firstOf(attachment)?.drop();
     }
     const c = this.create(packet.attachment, packet.key.copy(), "LISTEN", now);
     c.rcv.start(this.segment.seq);
@@ -200,12 +218,14 @@ export class TcpLayer {
     c.snd.setWindow(this.segment, 0);
     c.armLife(now + PENDING_SYN_MS);
     this.halfOpen.add(c);
+    attachment.halfOpen++;
     handler.onTcpSyn(c);
   }
 
   private isFull(attachment: Attachment): boolean {
     const { maxTcpConnections, linkShare } = this.context.options;
-    return this.table.size >= maxTcpConnections || attachment.tcpConnections >= linkShare * maxTcpConnections;
+    const open = this.table.size - this.timeWait.count;
+    return open >= maxTcpConnections || attachment.tcpConnections >= linkShare * maxTcpConnections;
   }
 
   private create(
