@@ -83,6 +83,42 @@ t.test("RFC 5681 §3.1: one segment after a time-out, and ssthresh is halved onc
   }
 });
 
+t.test("RFC 9438 §4.9, RFC 5682 §3: a time-out or a recovery that was for nothing is undone", async t => {
+  for (const control of [new Cubic(), new NewReno()]) {
+    control.setMss(MSS);
+    control.onAck(90 * MSS, 0, 100);
+    control.onLoss(100 * MSS, 0);
+    control.onRecovered(0);
+    const before = { cwnd: run(control, 0, 1000, 100) * MSS, ssthresh: control.ssthresh };
+    control.onTimeout(before.cwnd, 1000, true);
+    control.onTimeout(MSS, 1200, false);
+    control.onSpurious();
+    t.equal(control.cwnd, before.cwnd, control.name);
+    t.equal(control.ssthresh, before.ssthresh, control.name);
+    t.ok(run(control, 1000, 300, 100) * MSS > before.cwnd, "and growth goes on from there");
+    const later = control.cwnd;
+    control.onSpurious();
+    t.equal(control.cwnd, later, "once");
+  }
+});
+
+t.test(
+  "RFC 3168 §6.1.2, RFC 8511 §3: a mark reduces the window at once; CUBIC by less than a loss",
+  async t => {
+    const shares = [new Cubic(), new NewReno()].map(control => {
+      control.setMss(MSS);
+      control.onAck(90 * MSS, 0, 100);
+      control.onEcnEcho(100 * MSS, 0);
+      t.equal(control.cwnd, control.ssthresh);
+      const { cwnd } = control;
+      control.onSpurious();
+      t.equal(control.cwnd, cwnd, "a mark is never spurious");
+      return cwnd / (100 * MSS);
+    });
+    t.same(shares, [0.85, 0.5]);
+  },
+);
+
 t.test("RFC 6937 §3: proportional above ssthresh, bounded below", async t => {
   const prr = new Prr();
   prr.start(100 * MSS, 50 * MSS);

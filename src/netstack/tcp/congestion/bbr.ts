@@ -47,6 +47,8 @@ export class Bbr implements CongestionControl {
   private phase: Phase = "startup";
   private mss = 0;
   private untouched = true;
+  /** Before the last time-out. */
+  private priorCwnd = 0;
   /** Bytes per millisecond of the last rounds, as a ring; its maximum is the model's bandwidth. */
   private readonly samples: Float64Array = new Float64Array(FILTER_ROUNDS);
   private sampleAt = 0;
@@ -93,10 +95,17 @@ export class Bbr implements CongestionControl {
   onAck(): void {}
   onLoss(): void {}
   onRecovered(): void {}
+  onEcnEcho(): void {}
 
   /** Nothing has come back for a time-out: one segment at a time until something does. */
   onTimeout(): void {
+    this.priorCwnd = Math.max(this.priorCwnd, this.cwnd);
     this.cwnd = this.mss;
+  }
+
+  onSpurious(): void {
+    this.cwnd = Math.max(this.cwnd, this.priorCwnd);
+    this.priorCwnd = 0;
   }
 
   onIdle(): void {

@@ -40,6 +40,16 @@ export interface CongestionControl {
   onRecovered(now: Milliseconds): void;
   /** The retransmission timer fired; `first` unless it had fired for the same data before. */
   onTimeout(outstanding: number, now: Milliseconds, first: boolean): void;
+  /**
+   * The path marked a segment where it would have dropped it (RFC 3168 §6.1.2). The caller asks at most once a
+   * round trip, and not during a loss episode.
+   */
+  onEcnEcho(outstanding: number, now: Milliseconds): void;
+  /**
+   * What the last `onLoss` or `onTimeout` answered was no loss (RFC 5682 F-RTO, RFC 3522 Eifel, DSACKs for all
+   * that was sent again): everything as it was before. In place of `onRecovered`; nothing to undo does nothing.
+   */
+  onSpurious(): void;
   /** Nothing was in flight for a time-out (RFC 5681 §4.1). */
   onIdle(): void;
 }

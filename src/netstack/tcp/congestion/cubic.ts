@@ -20,6 +20,8 @@ import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
 /** §4.6, §5. */
 const BETA = 0.7;
 const C = 0.4;
+/** RFC 8511 §3: a mark comes from a short queue, so it asks for less than a loss does. */
+const BETA_ECN = 0.85;
 /** §4.3: additive increase that is fair to Reno with this β. */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 
@@ -39,6 +41,13 @@ export class Cubic implements CongestionControl {
   private wEst = 0.1;
   /** Start of the current congestion-avoidance stage; negative while there is none. */
   private epoch: Milliseconds = -1.1;
+  /** Before the last reduction (§4.9.1, §4.9.2); `priorCwnd` is 0 when there is nothing to undo. */
+  private priorCwnd = 0;
+  private priorSsthresh: number = UNLIMITED;
+  private priorWMax = 0.1;
+  private priorK = 0.1;
+  private priorWEst = 0.1;
+  private priorEpoch: Milliseconds = -1.1;
   /** Growth that has not made a whole byte yet. */
   private fraction = 0.1;
 
@@ -61,10 +70,8 @@ export class Cubic implements CongestionControl {
   onDelivered(): void {}
 
   onLoss(outstanding: number, _now: Milliseconds): void {
-    this.untouched = false;
-    this.rememberLoss();
-    // §4.6: from the window; RFC 5681 §3.1 from what is outstanding, so an idle sender's window does not count.
-    this.ssthresh = Math.max(Math.floor(Math.min(this.cwnd, outstanding) * BETA), 2 * this.mss);
+    this.remember();
+    this.reduce(outstanding, BETA);
   }
 
   onRecovered(now: Milliseconds): void {
@@ -77,6 +84,24 @@ export class Cubic implements CongestionControl {
     this.cwnd = this.mss;
     // §4.8: the stage after slow start begins anew, with K = 0.
     this.epoch = -1;
+  }
+
+  onEcnEcho(outstanding: number, now: Milliseconds): void {
+    this.reduce(outstanding, BETA_ECN);
+    this.onRecovered(now);
+    this.priorCwnd = 0;
+  }
+
+  /** §4.9.1, §4.9.2. */
+  onSpurious(): void {
+    if (this.priorCwnd === 0) return;
+    this.cwnd = Math.max(this.cwnd, this.priorCwnd);
+    this.ssthresh = this.priorSsthresh;
+    this.wMax = this.priorWMax;
+    this.k = this.priorK;
+    this.wEst = this.priorWEst;
+    this.epoch = this.priorEpoch;
+    this.priorCwnd = 0;
   }
 
   onIdle(): void {
@@ -104,6 +129,22 @@ export class Cubic implements CongestionControl {
     const whole = Math.floor(this.fraction);
     this.fraction -= whole;
     this.cwnd = Math.min(this.cwnd + whole, UNLIMITED);
+  }
+
+  private remember(): void {
+    this.priorCwnd = this.cwnd;
+    this.priorSsthresh = this.ssthresh;
+    this.priorWMax = this.wMax;
+    this.priorK = this.k;
+    this.priorWEst = this.wEst;
+    this.priorEpoch = this.epoch;
+  }
+
+  private reduce(outstanding: number, beta: number): void {
+    this.untouched = false;
+    this.rememberLoss();
+    // §4.6: from the window; RFC 5681 §3.1 from what is outstanding, so an idle sender's window does not count.
+    this.ssthresh = Math.max(Math.floor(Math.min(this.cwnd, outstanding) * beta), 2 * this.mss);
   }
 
   /** §4.6, §4.7: remembers where the loss happened, a little lower when it happened earlier than last time. */

@@ -10,6 +10,9 @@ export class NewReno implements CongestionControl {
   ssthresh: number = UNLIMITED;
   private mss = 0;
   private untouched = true;
+  /** Before the last reduction, until it is over; 0 for none. */
+  private priorCwnd = 0;
+  private priorSsthresh: number = UNLIMITED;
   /** Bytes acknowledged since the window last grew by a segment. */
   private counted = 0;
 
@@ -37,6 +40,8 @@ export class NewReno implements CongestionControl {
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;
+    this.priorCwnd = this.cwnd;
+    this.priorSsthresh = this.ssthresh;
     this.ssthresh = Math.max(outstanding >> 1, 2 * this.mss);
     this.counted = 0;
   }
@@ -48,6 +53,20 @@ export class NewReno implements CongestionControl {
   onTimeout(outstanding: number, now: Milliseconds, first: boolean): void {
     if (first) this.onLoss(outstanding, now);
     this.cwnd = this.mss;
+  }
+
+  /** RFC 3168 §6.1.2: as for a loss. */
+  onEcnEcho(outstanding: number, now: Milliseconds): void {
+    this.onLoss(outstanding, now);
+    this.onRecovered(now);
+    this.priorCwnd = 0;
+  }
+
+  onSpurious(): void {
+    if (this.priorCwnd === 0) return;
+    this.cwnd = Math.max(this.cwnd, this.priorCwnd);
+    this.ssthresh = this.priorSsthresh;
+    this.priorCwnd = 0;
   }
 
   onIdle(): void {

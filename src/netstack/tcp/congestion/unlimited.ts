@@ -13,9 +13,14 @@ export class Unlimited implements CongestionControl {
   onDelivered(): void {}
   onLoss(): void {}
   onTimeout(): void {}
+  onEcnEcho(): void {}
   onIdle(): void {}
 
   onRecovered(): void {
+    this.cwnd = UNLIMITED;
+  }
+
+  onSpurious(): void {
     this.cwnd = UNLIMITED;
   }
 }
