@@ -1,9 +1,10 @@
 /**
- * The cluster's own programs for `npm run test:kubernetes`: etcd, kube-apiserver and kubectl in one binary, and
- * helm, built from their Go modules into `.cache/kubernetes/`. The first build takes minutes; later there is
- * nothing to do. Where Go is missing nothing is built, and the tests say that they skip.
+ * The cluster's own programs for `npm run test:kubernetes`: etcd, kube-apiserver, kube-proxy and kubectl in
+ * one binary, and helm, built from their Go modules into `.cache/kubernetes/`. The first build takes minutes;
+ * later there is nothing to do. Where Go is missing nothing is built, and the tests say that they skip.
  */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "./ready.mjs";
@@ -25,8 +26,12 @@ function go(name, args, env = {}) {
 }
 
 function kubernetes() {
-  const version = /k8s\.io\/kubernetes (v\S+)/.exec(readFileSync(join(SOURCE, "go.mod"), "utf8"))[1];
-  const path = join(CACHE, `kubernetes-${version}`);
+  const source = ["main.go", "go.mod", "go.sum"]
+    .map(file => readFileSync(join(SOURCE, file), "utf8"))
+    .join("");
+  const version = /k8s\.io\/kubernetes (v\S+)/.exec(source)[1];
+  const print = createHash("sha256").update(source).digest("hex").slice(0, 8);
+  const path = join(CACHE, `kubernetes-${version}-${print}`);
   if (existsSync(path)) return path;
   // As upstream's own build does; without it the API server calls itself v0.0.0-master.
   const [major, minor] = version.slice(1).split(".");

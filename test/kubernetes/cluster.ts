@@ -26,7 +26,7 @@ const START_LIMIT_MS = 120_000;
 
 /** The binary that `npm run test:kubernetes` has built, or null. */
 export function kubernetesBinary(): string | null {
-  return cached(/^kubernetes-v[\d.]+$/, process.env.CZCTL_TEST_KUBERNETES);
+  return cached(/^kubernetes-v[\d.]+-[0-9a-f]+$/, process.env.CZCTL_TEST_KUBERNETES);
 }
 
 function cached(name: RegExp, given: string | undefined): string | null {

@@ -1,5 +1,5 @@
-// One binary with what a test cluster needs of Kubernetes itself: `etcd`, `apiserver` and `kubectl`, each as
-// upstream has it, chosen by the first word. One binary, because each would link most of the same packages.
+// One binary with what a test cluster needs of Kubernetes itself: `etcd`, `apiserver`, `proxy` and `kubectl`,
+// each as upstream has it, chosen by the first word. One, because each would link most of the same packages.
 package main
 
 import (
@@ -9,14 +9,16 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
 	"k8s.io/kubectl/pkg/cmd"
-	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 
 	_ "k8s.io/component-base/metrics/prometheus/restclient"
+	_ "k8s.io/component-base/metrics/prometheus/version"
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: kubernetes etcd|apiserver|kubectl ARGUMENTS")
+		fmt.Fprintln(os.Stderr, "usage: kubernetes etcd|apiserver|proxy|kubectl ARGUMENTS")
 		os.Exit(2)
 	}
 	word := os.Args[1]
@@ -25,7 +27,9 @@ func main() {
 	case "etcd":
 		etcdmain.Main(os.Args)
 	case "apiserver":
-		os.Exit(cli.Run(app.NewAPIServerCommand()))
+		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
+	case "proxy":
+		os.Exit(cli.Run(proxy.NewProxyCommand()))
 	case "kubectl":
 		os.Exit(cli.Run(cmd.NewDefaultKubectlCommand()))
 	default:
