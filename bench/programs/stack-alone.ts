@@ -5,6 +5,7 @@
 import { Arena, BlockPool, ENDPOINT_BYTES } from "../../src/base/index.js";
 import { type Context, StreamQueue } from "../../src/dataplane/context.js";
 import { Dial } from "../../src/dataplane/dial.js";
+import { DialLimit } from "../../src/dataplane/dial-limit.js";
 import { Loop, StackMachine } from "../../src/dataplane/loop.js";
 import { TunLink } from "../../src/dataplane/tun-link.js";
 import { EPOLLIN, openTun, Poller } from "../../src/linux/index.js";
@@ -21,7 +22,18 @@ const scratchDatagram = arena.reserve(65_536);
 const poolBytes = ARENA_BYTES - PACKET_BYTES;
 const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
 const streams = new StreamQueue();
-const context: Context = { arena, pool, loop, streams, scratchEndpoint, scratchDatagram, tell: () => {} };
+const dials = new DialLimit();
+const context: Context = {
+  arena,
+  pool,
+  loop,
+  streams,
+  dials,
+  scratchEndpoint,
+  scratchDatagram,
+  tell: () => {},
+};
+loop.addMachine(dials);
 loop.addMachine(streams);
 
 const device = openTun({ name, tso: true });

@@ -107,8 +107,8 @@ export class AgentRole implements StackHandler {
     };
     this.flowsOpen.add(flow);
     new Dial(this.context, connection, {
-      targets: target.candidates(),
-      skipsRefusal: target.skipsRefusal,
+      ...target.plan(this.context.loop.now),
+      onFirstSilent: now => target.avoidDirect(now),
       onClosed: () => this.flowsOpen.delete(flow),
     });
   }
@@ -129,7 +129,8 @@ export class AgentRole implements StackHandler {
       abort: () => udp.refuse("port"),
     };
     this.flowsOpen.add(flow);
-    KernelDatagram.open(this.context, udp, target.candidates(), () => this.flowsOpen.delete(flow));
+    const { targets } = target.plan(this.context.loop.now);
+    KernelDatagram.open(this.context, udp, targets, () => this.flowsOpen.delete(flow));
   }
 
   onEcho(_link: Link, _source: Address, destination: Address): "reply" | Unreachable {

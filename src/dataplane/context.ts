@@ -2,6 +2,7 @@
 
 import type { FromDataplane } from "../api/index.js";
 import { type Arena, type BlockPool, type Milliseconds, NEVER, Ring } from "../base/index.js";
+import type { DialLimit } from "./dial-limit.js";
 import type { KernelStream } from "./kernel-stream.js";
 import type { Loop, Machine } from "./loop.js";
 
@@ -10,6 +11,7 @@ export interface Context {
   readonly pool: BlockPool;
   readonly loop: Loop;
   readonly streams: StreamQueue;
+  readonly dials: DialLimit;
   /** Arena offset of one endpoint record for the call at hand. */
   readonly scratchEndpoint: number;
   /** Arena offset of 64 KiB for one datagram at hand. */

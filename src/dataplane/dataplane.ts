@@ -35,6 +35,7 @@ import {
 import { AgentRole } from "./agent.js";
 import { type Context, StreamQueue } from "./context.js";
 import { ControlListener } from "./control-listener.js";
+import { DialLimit } from "./dial-limit.js";
 import { EndpointReports } from "./endpoint-reports.js";
 import { LaptopRole, RefuseInbound } from "./laptop.js";
 import { LineChannel } from "./line-channel.js";
@@ -93,12 +94,14 @@ export class Dataplane {
     const poolBytes = arena.available - packetArea;
     const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
     const streams = new StreamQueue();
+    const dials = new DialLimit();
     const tell = (message: FromDataplane) => this.control.write(`${JSON.stringify(message)}\n`);
-    this.context = { arena, pool, loop: this.loop, streams, scratchEndpoint, scratchDatagram, tell };
+    this.context = { arena, pool, loop: this.loop, streams, dials, scratchEndpoint, scratchDatagram, tell };
     this.control = new LineChannel({ arena, loop: this.loop }, controlFd, this.lineBuffer, {
       onLine: line => this.receive(JSON.parse(line) as ToDataplane),
       onEnd: () => this.loop.stop(),
     });
+    this.loop.addMachine(dials);
     this.loop.addMachine(streams);
   }
 

@@ -1,12 +1,22 @@
 /**
  * Joins an inbound netstack connection to a kernel socket: dials the candidates one after another while the
  * SYN waits, and tells the truth to whoever sent it. Only the first answer counts as the Service's own:
- * a refusal is passed on as RST, an unreachable network as ICMP.
+ * a refusal is passed on as RST, an unreachable network as ICMP, and one that does not answer in good time is
+ * left for the next (dial-limit.ts).
  */
 import { type Endpoint, type Milliseconds, writeEndpoint } from "../base/index.js";
-import { ECONNREFUSED, ENETUNREACH, EPOLLERR, EPOLLHUP, EPOLLOUT, sockets } from "../linux/index.js";
+import {
+  ECONNREFUSED,
+  ENETUNREACH,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLOUT,
+  ETIMEDOUT,
+  sockets,
+} from "../linux/index.js";
 import type { TcpCloseReason, TcpConnection, TcpUser } from "../netstack/index.js";
 import { type Context, newRing } from "./context.js";
+import type { Limited } from "./dial-limit.js";
 import { KernelStream, STREAM_EVENTS } from "./kernel-stream.js";
 import type { Source } from "./loop.js";
 
@@ -20,11 +30,13 @@ export interface DialOptions {
   readonly skipsRefusal: boolean;
   /** Bytes sent to the socket before the connection's own. */
   readonly preamble?: string;
+  /** The first target did not answer, and another one did. */
+  readonly onFirstSilent?: (now: Milliseconds) => void;
   /** The connection is over (or never came about). */
   readonly onClosed?: () => void;
 }
 
-export class Dial implements Source, TcpUser {
+export class Dial implements Source, TcpUser, Limited {
   readonly connection: TcpConnection;
   private readonly context: Context;
   private readonly options: DialOptions;
@@ -32,6 +44,7 @@ export class Dial implements Source, TcpUser {
   private fd = -1;
   private stream: KernelStream | null = null;
   private lastError = 0;
+  private firstSilent = false;
   private connectionClosed = false;
   private settled = false;
 
@@ -59,6 +72,13 @@ export class Dial implements Source, TcpUser {
     }
   }
 
+  onLimit(_now: Milliseconds): void {
+    if (this.attempt === 1) this.firstSilent = true;
+    this.drop();
+    this.lastError = ETIMEDOUT;
+    this.next();
+  }
+
   onTcpConnected(): void {}
 
   /** The netstack side is gone; the rings have told the stream, if there is one. */
@@ -77,6 +97,7 @@ export class Dial implements Source, TcpUser {
       const watched = result < 0 ? result : this.context.loop.add(result, STREAM_EVENTS, this);
       if (watched === 0) {
         this.fd = result;
+        if (this.attempt < targets.length) this.context.dials.watch(this, this.context.loop.now);
         return;
       }
       if (result >= 0) sockets.close(result);
@@ -88,6 +109,8 @@ export class Dial implements Source, TcpUser {
   /** @param events what the edge said: the stream will not be told again that the peer has finished already */
   private connected(events: number, now: Milliseconds): void {
     const { context, connection } = this;
+    context.dials.release(this);
+    if (this.firstSilent) this.options.onFirstSilent?.(now);
     const fromDevice = newRing(context);
     const toDevice = newRing(context);
     this.stream = new KernelStream(context, this.fd, toDevice, fromDevice);
@@ -108,6 +131,7 @@ export class Dial implements Source, TcpUser {
   }
 
   private drop(): void {
+    this.context.dials.release(this);
     this.context.loop.remove(this.fd);
     sockets.close(this.fd);
     this.fd = -1;

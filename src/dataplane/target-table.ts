@@ -1,18 +1,28 @@
 /** Agent: which in-tunnel destinations exist, where they are dialled, and which device may reach them. */
 import type { Protocol, Target } from "../api/index.js";
-import { Address, type Endpoint } from "../base/index.js";
+import { Address, type Endpoint, type Milliseconds } from "../base/index.js";
 
 export interface AgentTarget {
   readonly key: string;
   readonly name: string;
-  /** Where to dial, in order: the address itself when it is a cluster address, then endpoints in turn. */
-  candidates(): Endpoint[];
+  /** Where to dial now. */
+  plan(now: Milliseconds): DialPlan;
+  /** Its cluster address did not answer, and an endpoint did: for a while the endpoints come first. */
+  avoidDirect(now: Milliseconds): void;
+}
+
+export interface DialPlan {
+  /** In order: the address itself when it is a cluster address, then endpoints in turn. */
+  readonly targets: Endpoint[];
   /**
-   * Whether a refusal moves on to the next candidate. A cluster address that refuses speaks for the Service;
-   * one endpoint of several that refuses is a replica that just died.
+   * Whether a refusal moves on to the next. A cluster address that refuses speaks for the Service; one
+   * endpoint of several that refuses is a replica that just died.
    */
   readonly skipsRefusal: boolean;
 }
+
+/** A cluster address that answered nothing is not asked first again for so long. */
+const AVOID_DIRECT_MS = 30_000;
 
 export class TargetTable {
   private targets = new Map<string, AgentTarget>();
@@ -49,24 +59,31 @@ function keyOf(target: Target): string {
 class RoundRobinTarget implements AgentTarget {
   readonly key: string;
   readonly name: string;
-  readonly skipsRefusal: boolean;
   private readonly direct: Endpoint | null;
   private readonly endpoints: readonly Endpoint[];
   private turn: number;
+  private directAgainAt: Milliseconds;
 
   constructor(target: Target, previous: AgentTarget | undefined) {
     this.key = keyOf(target);
     this.name = target.name;
-    this.skipsRefusal = !target.direct;
     this.direct = target.direct ? { address: Address.from(target.address), port: target.port } : null;
     this.endpoints = target.endpoints.map(({ address, port }) => ({ address: Address.from(address), port }));
     this.turn = previous instanceof RoundRobinTarget ? previous.turn : 0;
+    this.directAgainAt = previous instanceof RoundRobinTarget ? previous.directAgainAt : 0;
   }
 
-  candidates(): Endpoint[] {
+  avoidDirect(now: Milliseconds): void {
+    this.directAgainAt = now + AVOID_DIRECT_MS;
+  }
+
+  plan(now: Milliseconds): DialPlan {
     const { endpoints, direct } = this;
     const first = endpoints.length === 0 ? 0 : this.turn++ % endpoints.length;
     const rotated = [...endpoints.slice(first), ...endpoints.slice(0, first)];
-    return direct === null ? rotated : [direct, ...rotated];
+    if (direct === null) return { targets: rotated, skipsRefusal: true };
+    return now < this.directAgainAt
+      ? { targets: [...rotated, direct], skipsRefusal: true }
+      : { targets: [direct, ...rotated], skipsRefusal: false };
   }
 }

@@ -1,13 +1,14 @@
+import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { Address } from "../../src/base/index.js";
 import type { UdpReceiver } from "../../src/netstack/index.js";
-import { APPLICATION, DNS, VIRTUAL, World } from "./world.js";
+import { APPLICATION, DIAL_LIMIT_MS, DNS, VIRTUAL, World } from "./world.js";
 
 /** A server on loopback and its port; closed with the test. */
 async function listen(t: Test, onConnection: (socket: Socket) => void, path?: string): Promise<number> {
@@ -113,6 +114,34 @@ t.test("a tunnel that is down is said at once, whatever the routes say", async t
   const app = world.connect(VIRTUAL, 80);
   await world.until("the answer", () => app.closed !== null);
   t.equal(app.closed, "unreachable");
+});
+
+/** A port of loopback whose SYNs are dropped: the process behind it is stopped and its backlog is full. */
+async function silentPort(t: Test): Promise<number> {
+  const script = `require("node:net").createServer().listen({ host: "127.0.0.1", port: 0, backlog: 1 }, function () {
+    process.stdout.write(String(this.address().port)); });`;
+  const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  t.teardown(() => child.kill("SIGKILL"));
+  const [text] = await once(child.stdout, "data");
+  child.kill("SIGSTOP");
+  const port = Number(text);
+  const fillers = Array.from({ length: 4 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+  t.teardown(() => fillers.map(filler => filler.destroy()));
+  await Promise.all(fillers.slice(0, 2).map(filler => once(filler, "connect")));
+  return port;
+}
+
+t.test("an endpoint that answers nothing is left for the next one when its time is over", async t => {
+  const world = new World();
+  const port = await listen(t, socket => socket.end("ok"));
+  world.expose([{ port: 80, to: [await silentPort(t), port] }]);
+  const startedAt = performance.now();
+  const app = world.connect(VIRTUAL, 80);
+  await world.until("the answer", () => app.received.finished);
+  t.equal(app.read(), "ok");
+  t.ok(performance.now() - startedAt >= DIAL_LIMIT_MS, "the first was given its time");
+  app.sent.finish();
+  await world.until("everything closed", () => world.open === 0);
 });
 
 t.test("a dead replica is skipped, and the others take turns", async t => {

@@ -29,7 +29,7 @@ t.test("a target is found by address, port and protocol, and only in its grant",
 
 t.test("endpoints take turns, also across a new table", async t => {
   const table = new TargetTable();
-  const first = () => formatEndpoint(table.lookup("all", "tcp", WEB, 80)?.candidates()[0] as never);
+  const first = () => formatEndpoint(table.lookup("all", "tcp", WEB, 80)?.plan(0).targets[0] as never);
   table.replace([target({})], { all: [0] });
   t.same([first(), first()], ["10.244.0.1:8080", "10.244.0.2:8080"]);
   table.replace([target({})], { all: [0] });
@@ -42,19 +42,32 @@ t.test(
     const table = new TargetTable();
     table.replace([target({ direct: true })], { all: [0] });
     const direct = table.lookup("all", "tcp", WEB, 80);
-    t.same(direct?.candidates().map(formatEndpoint), [
+    t.same(direct?.plan(0).targets.map(formatEndpoint), [
       "10.96.0.7:80",
       "10.244.0.1:8080",
       "10.244.0.2:8080",
       "10.244.0.3:8080",
     ]);
-    t.equal(direct?.skipsRefusal, false);
+    t.equal(direct?.plan(0).skipsRefusal, false);
     table.replace([target({ endpoints: [] })], { all: [0] });
     const empty = table.lookup("all", "tcp", WEB, 80);
-    t.same(empty?.candidates(), []);
-    t.equal(empty?.skipsRefusal, true);
+    t.same(empty?.plan(0), { targets: [], skipsRefusal: true });
   },
 );
+
+t.test("a cluster address that was silent comes last for half a minute, also in a new table", async t => {
+  const table = new TargetTable();
+  const at = (now: number) => {
+    const { targets, skipsRefusal } = table.lookup("all", "tcp", WEB, 80)?.plan(now) ?? {};
+    return [targets?.findIndex(({ port }) => port === 80), skipsRefusal];
+  };
+  table.replace([target({ direct: true })], { all: [0] });
+  table.lookup("all", "tcp", WEB, 80)?.avoidDirect(1_000);
+  t.same(at(30_999), [3, true], "one refusal of an endpoint does not speak for the Service");
+  table.replace([target({ direct: true })], { all: [0] });
+  t.same(at(30_999), [3, true]);
+  t.same(at(31_000), [0, false]);
+});
 
 t.test("routes: consumed ports only", async t => {
   const table = new RouteTable();

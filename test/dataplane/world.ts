@@ -19,6 +19,7 @@ import {
 } from "../../src/base/index.js";
 import { AgentRole } from "../../src/dataplane/agent.js";
 import { type Context, StreamQueue } from "../../src/dataplane/context.js";
+import { DialLimit } from "../../src/dataplane/dial-limit.js";
 import { LaptopRole, RefuseInbound } from "../../src/dataplane/laptop.js";
 import { Loop, type Machine, StackMachine } from "../../src/dataplane/loop.js";
 import type { PeerLink } from "../../src/dataplane/tunnel.js";
@@ -38,6 +39,8 @@ export const DNS: Address = Address.from("198.18.0.2");
 const LAPTOP_INNER = Address.from("100.126.0.2");
 const AGENT_INNER = Address.from("100.126.0.1");
 const MAX_PACKET_BYTES = 65_535;
+/** Much less than the kernel's two minutes, much more than a loopback address takes. */
+export const DIAL_LIMIT_MS = 200;
 
 /** One direction of a cable: what is committed here arrives at `to` in the same turn or the next. */
 class MemoryLink implements Link, Machine {
@@ -163,11 +166,13 @@ export class World {
     const poolBytes = 32 << 20;
     const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
     const streams = new StreamQueue();
+    const dials = new DialLimit(DIAL_LIMIT_MS);
     this.context = {
       arena,
       pool,
       loop,
       streams,
+      dials,
       scratchEndpoint,
       scratchDatagram,
       tell: message => this.told.push(message),
@@ -184,6 +189,7 @@ export class World {
     this.tunnelEnd = far as unknown as PeerLink;
     this.laptop.agent = near as unknown as PeerLink;
     this.agent.setDevice(this.tunnelEnd, { name: "laptop", publicKey: "KEY", grant: "all" });
+    loop.addMachine(dials);
     loop.addMachine(streams);
     this.application = this.plug(outside, nobody);
     this.applicationLink = outside;
