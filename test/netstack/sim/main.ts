@@ -1,0 +1,94 @@
+/**
+ * `npm run sim [-- --seeds N --seed S --no-table --json]`: seeded transfers between two stacks under a virtual
+ * clock, every byte checked; then the table of goodput by round trip time and loss.
+ *
+ * A failing seed names the command that runs it alone. With `--json` the last line is
+ * `{"seeds","failed","table":[{"congestion","rttMs","loss","share",…}]}`. Exit code 1 when a seed failed.
+ */
+import { parseArgs } from "node:util";
+import { runScenario } from "./run.js";
+import { scenarioOf } from "./scenario.js";
+import { type Cell, CONGESTION_CONTROLS, LOSSES, measureCell, RTTS_MS, tableLines } from "./table.js";
+
+const DEFAULT_SEEDS = 300;
+const USAGE = "usage: npm run sim [-- --seeds N | --seed S] [--no-table] [--json]";
+
+interface Options {
+  seeds: number[];
+  table: boolean;
+  json: boolean;
+}
+
+function readOptions(args: string[]): Options {
+  const { values } = parseArgs({
+    args,
+    options: {
+      seeds: { type: "string" },
+      seed: { type: "string" },
+      "no-table": { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const number = (text: string): number => {
+    if (!/^\d{1,9}$/.test(text)) throw new Error(`not a number: ${text}`);
+    return Number(text);
+  };
+  const one = values.seed === undefined ? null : number(values.seed);
+  const many = values.seeds === undefined ? DEFAULT_SEEDS : number(values.seeds);
+  return {
+    seeds: one === null ? Array.from({ length: many }, (_, i) => i + 1) : [one],
+    table: !values["no-table"] && one === null,
+    json: values.json,
+  };
+}
+
+/** A line that the next one replaces, on a terminal only. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
+function runSeeds(seeds: readonly number[]): number {
+  const started = Date.now();
+  let failed = 0;
+  for (const [index, seed] of seeds.entries()) {
+    progress(`${index} of ${seeds.length} seeds, ${failed} failed`);
+    const failure = runScenario(scenarioOf(seed));
+    if (failure === null) continue;
+    failed++;
+    progress("");
+    console.log(`FAILED seed ${seed}: ${failure}\n  again: npm run sim -- --seed ${seed}`);
+  }
+  progress("");
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  console.log(`${seeds.length} seeds in ${seconds} s: ${failed} failed`);
+  return failed;
+}
+
+function makeTable(): Cell[] {
+  const cells: Cell[] = [];
+  for (const congestion of CONGESTION_CONTROLS) {
+    for (const rttMs of RTTS_MS) {
+      for (const loss of LOSSES) {
+        progress(`${congestion}, ${rttMs} ms, ${100 * loss} % loss`);
+        cells.push(measureCell(congestion, rttMs, loss));
+      }
+    }
+  }
+  progress("");
+  console.log(
+    "\nGoodput of one download as a share of what a link of 100 Mbit/s allows, by round trip time:",
+  );
+  console.log(tableLines(cells).join("\n"));
+  return cells;
+}
+
+try {
+  const { seeds, table, json } = readOptions(process.argv.slice(2));
+  const failed = runSeeds(seeds);
+  const cells = table ? makeTable() : [];
+  if (json) console.log(JSON.stringify({ seeds: seeds.length, failed, table: cells }));
+  process.exitCode = failed === 0 ? 0 : 1;
+} catch (error) {
+  console.error(`${(error as Error).message}\n${USAGE}`);
+  process.exitCode = 2;
+}
