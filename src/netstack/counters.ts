@@ -57,6 +57,9 @@ export class Counters {
   tcpRetransmits = 0;
   tcpTimeouts = 0;
   tcpFastRecoveries = 0;
+  /** Time-outs and recoveries that were undone: nothing had been lost (RFC 5682, 3522, 3708). */
+  tcpSpuriousTimeouts = 0;
+  tcpSpuriousRecoveries = 0;
   tcpTailLossProbes = 0;
   tcpZeroWindowProbes = 0;
   tcpResetsOut = 0;

@@ -105,6 +105,21 @@ t.test("a repeated SYN in SYN-RECEIVED brings the SYN-ACK again", async t => {
   t.same(peer.lines(), ["S. 0:0 ack 1", "S. 0:0 ack 1"]);
 });
 
+t.test("RFC 9293 §3.10.7.4, first step: SYN-RECEIVED answers what it cannot accept with an ACK", async t => {
+  const peer = new RawPeer();
+  peer.send({ flags: "S", options: synOptions(ALL) });
+  t.same(peer.lines(), ["S. 0:0 ack 1"]);
+  peer.send({ flags: ".", seq: 70_000, ack: 1 });
+  t.same(peer.lines(), [". 1:1 ack 1"], "beyond the window");
+  peer.send({ flags: "R", seq: 70_000 });
+  t.same(peer.lines(), [], "a reset is not answered");
+  peer.step(600);
+  peer.send({ flags: "S", seq: 5 });
+  t.same(peer.lines(), [". 1:1 ack 1"], "RFC 5961 §4: another SYN gets a challenge");
+  peer.send({ flags: ".", seq: 1, ack: 1, timestamps: [1, 0] });
+  t.ok(peer.connected);
+});
+
 t.test("RFC 9293 §3.10.7.4, fifth step: a wrong ACK in SYN-RECEIVED is answered with RST", async t => {
   const peer = new RawPeer();
   peer.send({ flags: "S" });

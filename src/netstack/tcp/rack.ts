@@ -28,6 +28,7 @@ export class Rack {
   private fack: Seq = 0;
   /** `fack` before the ACK that is being processed. */
   private priorFack: Seq = 0;
+  private echoIsOlder = false;
   private reorderingSeen = false;
   private reoWndMult = 1;
   private reoWndPersist = REO_WND_PERSIST;
@@ -35,8 +36,9 @@ export class Rack {
   private dsackRoundActive = false;
 
   /** The order in which one ACK's blocks are walked says nothing about the order of delivery. */
-  onAck(): void {
+  onAck(echoIsOlder: boolean): void {
     this.priorFack = this.fack;
+    this.echoIsOlder = echoIsOlder;
   }
 
   /** Steps 1–3: entry `index` has just been SACKed or acknowledged for the first time. */
@@ -47,8 +49,8 @@ export class Rack {
     if (!this.started || seqLt(this.fack, end)) this.fack = end;
     else if (seqLt(end, this.priorFack) && !again) this.reorderingSeen = true;
     const rtt = now - sentAt;
-    // An ACK this soon after a retransmission was caused by the original (step 2).
-    if (again && rtt < minRtt) return;
+    // An ACK this soon after a retransmission, or that echoes an older segment, is the original's (step 2).
+    if (again && (this.echoIsOlder || rtt < minRtt)) return;
     this.rtt = rtt;
     if (!this.started || sentAfter(sentAt, end, this.xmitTs, this.endSeq)) {
       this.started = true;

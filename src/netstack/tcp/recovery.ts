@@ -6,6 +6,7 @@
  *    open ───────────────────▶ recovery ───▶ was outstanding ─────▶ open
  *      │                          │
  *      └──────── RTO ─────────────┴────────▶ loss ────────────────▶ open
+ *                                 (either is undone when `spurious` finds that nothing was lost)
  * ```
  *
  * With SACK, RACK finds the losses (RFC 8985, over the scoreboard of RFC 6675); without, three duplicate ACKs
@@ -19,7 +20,8 @@ import { Rack } from "./rack.js";
 import type { Segment } from "./segment.js";
 import type { Sender } from "./sender.js";
 import { LOST, RETRANSMITTED, SACKED } from "./sent-queue.js";
-import { type Seq, seqLeq, seqLt } from "./seq.js";
+import { type Seq, seqDistance, seqLeq, seqLt } from "./seq.js";
+import { SpuriousDetector } from "./spurious.js";
 
 const NO_BLOCKS = new Int32Array(0);
 
@@ -30,6 +32,7 @@ export class LossRecovery {
   /** Duplicate ACKs from a peer without SACK; each stands for a segment that has left the network. */
   duplicateAcks = 0;
   readonly rack: Rack = new Rack();
+  readonly spurious: SpuriousDetector = new SpuriousDetector();
   private readonly prr: Prr = new Prr();
   private readonly sender: Sender;
   private readonly counters: Counters;
@@ -59,7 +62,7 @@ export class LossRecovery {
     const { sender } = this;
     let delivered = 0;
     const first = isDsack(segment, sender.una) ? 1 : 0;
-    if (first === 1) this.rack.onDsack(sender.una, sender.nxt);
+    if (first === 1) this.takeDsack(sack[0] as number, sack[1] as number);
     for (let i = first; i < sackCount; i++) {
       const left = sack[i << 1] as number;
       const right = sack[(i << 1) + 1] as number;
@@ -70,8 +73,14 @@ export class LossRecovery {
     if (this.known === NO_BLOCKS) this.known = new Int32Array(sack.length);
     this.known.set(sack);
     this.knownCount = sackCount;
-    if (this.probeOutstanding && first === 1) this.probeOutstanding = false;
     return delivered;
+  }
+
+  /** Bytes that came twice: by a probe, or by what an episode sent again. */
+  private takeDsack(left: Seq, right: Seq): void {
+    this.rack.onDsack(this.sender.una, this.sender.nxt);
+    if (this.probeOutstanding) this.probeOutstanding = false;
+    else if (this.spurious.onDsack(seqDistance(right, left))) this.undo();
   }
 
   /**
@@ -99,6 +108,7 @@ export class LossRecovery {
     }
     if (lostBytes > 0) this.lostHint = 0;
     this.checkProbe(acked, now);
+    if (this.wasSpurious(acked, segment, now)) lostBytes = 0;
     if (this.phase !== "open" && this.isOver()) this.exit(now);
     if (lostBytes > 0 && this.phase === "open") this.enterRecovery(now);
     if (sender.congestion.modelBased) {
@@ -128,6 +138,8 @@ export class LossRecovery {
     // The oldest cannot be SACKed and yet not acknowledged, unless the peer dropped it again.
     if (queue.count > 0 && (queue.flagsOf(0) & SACKED) !== 0) this.forgetSacks();
     sender.congestion.onTimeout(sender.outstanding, now, this.phase === "open");
+    if (this.phase === "open") this.spurious.begin(true);
+    else this.spurious.onTimeoutAgain(this.phase === "loss");
     for (let i = 0; i < queue.count; i++) queue.markLost(i);
     this.lostHint = 0;
     this.duplicateAcks = 0;
@@ -219,10 +231,10 @@ export class LossRecovery {
     if (i > 0 && seqLeq(left, queue.startOf(i - 1))) i--;
     for (; i < queue.count && seqLeq(queue.endOf(i), right); i++) {
       if ((queue.flagsOf(i) & SACKED) !== 0) continue;
+      this.sender.noteDelivered(i);
       queue.markSacked(i);
       marked += queue.lengthOf(i);
       this.rack.onDelivered(queue, i, now, rtt.minRtt);
-      this.sender.noteDelivered(i);
     }
     return marked;
   }
@@ -252,6 +264,33 @@ export class LossRecovery {
     this.recoveryPoint = sender.nxt;
     sender.congestion.onLoss(sender.outstanding, now);
     this.prr.start(sender.outstanding, sender.congestion.ssthresh);
+    this.spurious.begin(false);
+  }
+
+  private wasSpurious(acked: number, segment: Segment, now: Milliseconds): boolean {
+    const { sender, spurious, phase } = this;
+    const { hasTimestamps, tsEcho } = segment.options;
+    const covered = seqLeq(this.recoveryPoint, sender.una);
+    if (!spurious.judge(acked, covered, hasTimestamps)) return false;
+    if (spurious.echoIsOlder && sender.latestRtt < 0) {
+      const rtt = spurious.echoRtt(tsEcho, now);
+      sender.rtt.sample(rtt, rtt, now);
+    }
+    this.undo();
+    return phase !== "open";
+  }
+
+  /** RFC 4015 §3: an episode that was for nothing leaves no trace. It may be over already. */
+  private undo(): void {
+    const { sender } = this;
+    if (this.spurious.end()) this.counters.tcpSpuriousTimeouts++;
+    else this.counters.tcpSpuriousRecoveries++;
+    sender.congestion.onSpurious();
+    if (this.phase === "open") return;
+    sender.queue.forgetLosses();
+    this.phase = "open";
+    this.duplicateAcks = 0;
+    this.rack.onRecovered();
   }
 
   /** RFC 6582 §3.2 step 3: without SACK one more than the recovery point, or stray duplicates start anew. */

@@ -18,7 +18,7 @@ import { Pacer } from "./pacer.js";
 import { LossRecovery } from "./recovery.js";
 import { RttEstimator } from "./rtt.js";
 import type { Segment } from "./segment.js";
-import { RETRANSMITTED, SACKED, SentQueue } from "./sent-queue.js";
+import { LOST, RETRANSMITTED, SACKED, SentQueue } from "./sent-queue.js";
 import { type Seq, seqAdd, seqDistance, seqLeq, seqLt } from "./seq.js";
 
 export class Sender {
@@ -115,7 +115,8 @@ export class Sender {
     const priorInFlight = this.inFlight;
     const acked = seqDistance(segment.ack, this.una);
     this.earliest = -1;
-    this.recovery.rack.onAck();
+    this.recovery.spurious.onAck(segment.options);
+    this.recovery.rack.onAck(this.recovery.spurious.echoIsOlder);
     this.windowChanged = this.updateWindow(segment);
     let delivered = 0;
     if (segment.options.sackCount > 0 && this.sackPermitted)
@@ -139,7 +140,9 @@ export class Sender {
 
   /** Entry `index` was delivered just now, for the first time: a round trip if it was sent once. */
   noteDelivered(index: number): void {
-    if ((this.queue.flagsOf(index) & RETRANSMITTED) !== 0) return;
+    const flags = this.queue.flagsOf(index);
+    if ((flags & RETRANSMITTED) !== 0) return;
+    if ((flags & LOST) !== 0) this.recovery.spurious.originalDelivered = true;
     const sentAt = this.queue.sentAt(index);
     if (this.earliest < 0) {
       this.earliest = sentAt;

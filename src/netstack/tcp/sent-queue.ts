@@ -123,6 +123,15 @@ export class SentQueue {
     this.sackedCount = 0;
   }
 
+  /** Nothing was lost after all: everything not SACKED is in flight. */
+  forgetLosses(): void {
+    for (let i = 0; i < this.count; i++) {
+      const slot = (this.first + i) & this.mask;
+      this.marks[slot] = (this.marks[slot] as number) & ~LOST;
+    }
+    this.lostBytes = 0;
+  }
+
   /** Makes two entries of one, the first ending at `seq`: segments have become smaller since it was sent. */
   split(index: number, seq: Seq): void {
     this.push(0, 0, 0);

@@ -10,7 +10,7 @@ import type { Milliseconds } from "../../base/index.js";
 import { TCP_ACK, TCP_FIN, TCP_PSH } from "../../wire/index.js";
 import type { TcpConnection } from "./connection.js";
 import { DISPATCH_QUANTUM_BYTES, MAX_SENT_SEGMENTS } from "./constants.js";
-import { sendAck, sendData, sendSyn } from "./output.js";
+import { sendAck, sendData, sendSyn, timestampNow } from "./output.js";
 import { seqAdd, seqDistance } from "./seq.js";
 import { isSynchronized, maySend } from "./states.js";
 import { armAfterRetransmit, armAfterSending } from "./timers.js";
@@ -37,7 +37,8 @@ export function takeTurn(c: TcpConnection, now: Milliseconds): TurnResult {
 }
 
 function sendHandshake(c: TcpConnection, now: Milliseconds): TurnResult {
-  if (!c.synOwed) return DONE;
+  // RFC 9293 §3.10.7.4: a segment that SYN-RECEIVED does not accept is answered with an ACK.
+  if (!c.synOwed) return c.state !== "SYN-RECEIVED" || sendOwedAcks(c, now) ? DONE : BLOCKED;
   if (!sendSyn(c, now)) return BLOCKED;
   c.synOwed = false;
   c.snd.nxt = seqAdd(c.snd.iss, 1);
@@ -50,7 +51,9 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
   const { snd } = c;
   const { pacingRate } = snd.congestion;
   let budget = Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(pacingRate, now));
-  while (snd.queue.lostBytes > 0 && mayRetransmit(c)) {
+  const { spurious } = snd.recovery;
+  if (spurious.holding && nextLength(c) === 0) spurious.giveUpHold();
+  while (snd.queue.lostBytes > 0 && !spurious.holding && mayRetransmit(c)) {
     if (budget <= 0) return pause(c, now);
     const index = snd.recovery.nextLost();
     const sent = retransmit(c, index, now);
@@ -58,7 +61,7 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
     budget -= sent;
   }
   // New data waits until the holes that the window allows are filled (RFC 6675 §4, NextSeg).
-  if (snd.queue.lostBytes > 0 || !maySend(c.state)) return DONE;
+  if ((snd.queue.lostBytes > 0 && !spurious.holding) || !maySend(c.state)) return DONE;
   restartAfterIdle(c, now);
   for (;;) {
     const length = nextLength(c);
@@ -90,6 +93,8 @@ function nextLength(c: TcpConnection): number {
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   const congestion = snd.congestion.cwnd - snd.inFlight;
   let length = Math.min(unsent, largestSend(c));
+  const { spurious } = snd.recovery;
+  if (spurious.holding) length = Math.min(length, spurious.newSegmentsWanted * mss);
   if (length > congestion) {
     snd.cwndLimited = true;
     // Whole segments only, or the window would be cut into crumbs.
@@ -131,6 +136,7 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   const end = seqAdd(snd.nxt, fin ? length + 1 : length);
   snd.queue.push(at, end, now);
   snd.recovery.onSent(length);
+  snd.recovery.spurious.onNewData(Math.ceil(length / snd.mss));
   snd.pacer.onSent(length, snd.congestion.pacingRate, now);
   if (fin) {
     snd.finSent = true;
@@ -173,6 +179,7 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
   c.context.counters.tcpRetransmits++;
   queue.markRetransmitted(index, now);
   snd.recovery.onSent(payload);
+  if (snd.recovery.phase !== "open") snd.recovery.spurious.onRetransmit(payload, timestampNow(c, now), now);
   snd.pacer.onSent(payload, snd.congestion.pacingRate, now);
   snd.lastSentAt = now;
   if (index === 0) armAfterRetransmit(c, now);
