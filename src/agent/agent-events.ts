@@ -4,6 +4,9 @@
  */
 import type { FromDataplane } from "../api/index.js";
 import { LineLimiter, type Logger } from "../base/index.js";
+import type { PeerRecord } from "./state.js";
+
+type Message<T extends FromDataplane["type"]> = Extract<FromDataplane, { type: T }>;
 
 const LINES_PER_SECOND = 10;
 const BURST_LINES = 50;
@@ -12,13 +15,13 @@ const AWAY_MS = 180_000;
 
 export class AgentEvents {
   readonly #log: Logger;
-  readonly #nameOf: (publicKey: string) => string | undefined;
+  readonly #deviceOf: (publicKey: string) => PeerRecord | undefined;
   readonly #lastHandshakeAt = new Map<string, number>();
   readonly #limiter = new LineLimiter(LINES_PER_SECOND, BURST_LINES, performance.now());
 
-  constructor(log: Logger, nameOf: (publicKey: string) => string | undefined) {
+  constructor(log: Logger, deviceOf: (publicKey: string) => PeerRecord | undefined) {
     this.#log = log;
-    this.#nameOf = nameOf;
+    this.#deviceOf = deviceOf;
   }
 
   handle(message: FromDataplane): void {
@@ -26,12 +29,9 @@ export class AgentEvents {
       case "handshake":
         this.#handshake(message.publicKey, message.at);
         break;
-      case "denied": {
-        const { protocol, destination } = message;
-        const device = this.#nameOf(message.peer) ?? message.peer;
-        this.#limited(() => this.#log.warn("denied", { device, protocol, destination }));
+      case "denied":
+        this.#denied(message);
         break;
-      }
       case "log":
         this.#limited(() => this.#log[message.level](message.message, message.fields));
         break;
@@ -42,8 +42,17 @@ export class AgentEvents {
     this.#lastHandshakeAt.delete(publicKey);
   }
 
+  /** Who (as the policy knows them) and what; `service` only when the policy could have granted it. */
+  #denied({ peer = "", name, protocol, destination, omitted }: Message<"denied">): void {
+    const device = this.#deviceOf(peer);
+    const groups = device?.groups?.join(",");
+    const who = { device: device?.name ?? peer, user: device?.user, groups };
+    const what = { service: name, protocol, destination, ...(omitted === 0 ? {} : { omitted }) };
+    this.#limited(() => this.#log.warn("denied", { ...who, ...what }));
+  }
+
   #handshake(publicKey: string, at: number): void {
-    const device = this.#nameOf(publicKey);
+    const device = this.#deviceOf(publicKey)?.name;
     // Revoked while the report was under way.
     if (device === undefined) return;
     const last = this.#lastHandshakeAt.get(publicKey) ?? Number.NEGATIVE_INFINITY;

@@ -4,10 +4,12 @@
  *     grants:
  *       - to: [alice-laptop, "user:bob", "group:backend"]     # or "*": every device
  *         allow: ["*.shop", "!admin.shop", "orders-db.data:5432"]
+ *     showDenied: false    # default: true
  *
  * Where there is a policy, nothing is granted that it or the device's own invitation does not name. A device's
  * rules are its own and then those of every grant that names it, in the order of the file, as one list: the
- * last rule that matches decides, as in consume rules.
+ * last rule that matches decides, as in consume rules. What they do not reach is shown to devices as "not allowed
+ * by policy"; with `showDenied: false` they do not hear of it.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -35,6 +37,7 @@ const fileSchema = z.strictObject({
       allow: z.array(z.string()).min(1),
     }),
   ),
+  showDenied: z.boolean().default(true),
 });
 
 export function policyPath(dir: string): string {
@@ -70,14 +73,18 @@ export function parsePolicy(text: string): Policy {
         throw new Error(`grants.${i}.allow: ${(error as Error).message}`);
       }
     }),
+    parsed.data.showDenied,
   );
 }
 
 export class Policy {
   readonly #grants: readonly Grant[];
+  /** Whether devices are told of what they may not reach. */
+  readonly showDenied: boolean;
 
-  constructor(grants: readonly Grant[]) {
+  constructor(grants: readonly Grant[], showDenied: boolean) {
     this.#grants = grants;
+    this.showDenied = showDenied;
   }
 
   /** What the policy adds to the device's own rules. */

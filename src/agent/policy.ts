@@ -4,14 +4,20 @@
  * the other.
  */
 import { CzctlError } from "../base/index.js";
-import { grantName, parseGrant, type Rule, restrictService } from "../catalog/index.js";
+import { grantName, markDenied, parseGrant, type Rule, restrictService } from "../catalog/index.js";
 import { CatalogView, type Teamspace } from "./catalog-view.js";
 import type { Policy } from "./policy-file.js";
 import type { PeerRecord } from "./state.js";
 import type { Exposed, ExposedService } from "./target-addresses.js";
 
-/** Rules by grant name. */
-export type Grants = ReadonlyMap<string, readonly Rule[]>;
+/** What one grant allows, and whether its devices are told of what it does not. */
+export interface Grant {
+  readonly rules: readonly Rule[];
+  readonly showDenied: boolean;
+}
+
+/** By name; equal grants have equal names. */
+export type Grants = ReadonlyMap<string, Grant>;
 
 /** A device as the running agent knows it. */
 export interface Device {
@@ -24,7 +30,9 @@ export function readDevices(
   peers: readonly PeerRecord[],
   policy: Policy | null = null,
 ): { devices: Map<string, Device>; grants: Grants } {
-  const grants = new Map<string, readonly Rule[]>();
+  const grants = new Map<string, Grant>();
+  // Without a policy there is nobody to ask for more: what an invitation leaves out is not there.
+  const showDenied = policy?.showDenied ?? false;
   const devices = new Map<string, Device>();
   // Ten thousand devices usually have a handful of different rules.
   const nameOf = new Map<string, string>();
@@ -34,9 +42,9 @@ export function readDevices(
     let grant = nameOf.get(text);
     if (grant === undefined) {
       const rules = rulesOf(record, policy);
-      grant = grantName(rules);
+      grant = `${showDenied ? "?" : ""}${grantName(rules)}`;
       nameOf.set(text, grant);
-      grants.set(grant, rules);
+      grants.set(grant, { rules, showDenied });
     }
     devices.set(record.publicKey, { record, grant });
   }
@@ -62,6 +70,8 @@ function parseAllow(record: PeerRecord): Rule[] {
   }
 }
 
+const NOTHING: Grant = { rules: [], showDenied: false };
+
 export function sameGrants(a: Grants, b: Grants): boolean {
   return a.size === b.size && [...a.keys()].every(name => b.has(name));
 }
@@ -84,15 +94,16 @@ export class Exposure {
   /** The `targets` message. */
   message(): { type: "targets"; targets: Exposed["targets"]; grants: Record<string, number[]> } {
     const grants: Record<string, number[]> = {};
-    for (const [name, rules] of this.#grants) grants[name] = this.#indexes(rules);
+    for (const [name, { rules }] of this.#grants) grants[name] = this.#indexes(rules);
     return { type: "targets", targets: this.exposed.targets, grants };
   }
 
   view(grant: string): CatalogView {
     let view = this.#views.get(grant);
     if (view === undefined) {
-      const rules = this.#grants.get(grant) ?? [];
-      const services = this.exposed.services.flatMap(({ service }) => restrictService(rules, service) ?? []);
+      const { rules, showDenied } = this.#grants.get(grant) ?? NOTHING;
+      const seen = showDenied ? markDenied : restrictService;
+      const services = this.exposed.services.flatMap(({ service }) => seen(rules, service) ?? []);
       view = new CatalogView(this.#teamspace, services);
       this.#views.set(grant, view);
     }

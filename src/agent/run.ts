@@ -78,7 +78,7 @@ export class Agent {
     this.#exposure = new Exposure(this.#exposed, this.#grants, this.#teamspace);
     this.#endpoints = new LastEndpoints(options.dir, log);
     this.#uapiPath = uapiSocketPath(config.listenPort);
-    this.#events = new AgentEvents(log, publicKey => this.#devices.get(publicKey)?.record.name);
+    this.#events = new AgentEvents(log, publicKey => this.#devices.get(publicKey)?.record);
     this.#keeper = new DataplaneKeeper({
       log,
       opening: () => [this.#startMessage(), this.#exposure.message()],
@@ -202,7 +202,7 @@ export class Agent {
   }
 
   #takeMessage(message: FromDataplane): void {
-    if (message.type === "denied") this.#refusals++;
+    if (message.type === "denied") this.#refusals += 1 + message.omitted;
     if (message.type !== "endpoint") this.#events.handle(message);
     // Revoked while the report was under way: not to be remembered.
     else if (this.#devices.has(message.publicKey)) this.#endpoints.set(message.publicKey, message.endpoint);

@@ -3,8 +3,8 @@
  * device by its WireGuard key; there is no other login.
  *
  * `GET /v1/catalog` answers 200 with newline-delimited JSON that never ends: one `snapshot`, then changes as
- * they happen, and a `ping` after 15 s of silence (so both ends notice a dead stream). Only services that
- * this device may reach are ever sent.
+ * they happen, and a `ping` after 15 s of silence (so both ends notice a dead stream). What this device may not
+ * reach is marked (`denied`), or not sent at all, as the policy says.
  */
 import type { Service } from "../catalog/index.js";
 

@@ -52,8 +52,12 @@ export interface ServiceRow {
   namespace: string;
   name: string;
   kind: "cluster" | "headless" | "external";
-  ports: { name?: string; protocol: Protocol; port: number }[];
+  /** `denied`: not allowed by policy. */
+  ports: { name?: string; protocol: Protocol; port: number; denied?: true }[];
+  /** Wanted on this machine, whether the policy allows it or not. */
   consumed: boolean;
+  /** What a policy would have to grant this device for the denied ports; absent when none is. */
+  missingRules?: string[];
   /** Virtual addresses, IPv4 first; empty when not consumed or without addresses of its own. */
   addresses: string[];
   externalName?: string;
@@ -88,7 +92,8 @@ export interface DaemonStatus {
   dns: string[];
   zone: string;
   primaryNamespace: string | null;
-  services: { known: number; consumed: number };
+  /** `denied`: those of which the policy lets this device reach nothing; they are not counted as consumed. */
+  services: { known: number; consumed: number; denied: number };
   /** How often the data plane had to be started again. */
   dataplaneRestarts: number;
   /** Null while it is being started. */
@@ -102,7 +107,7 @@ export interface UpSummary {
   endpoint: string;
   device: string;
   ranges: string[];
-  services: { known: number; consumed: number };
+  services: { known: number; consumed: number; denied: number };
   warnings: string[];
   tookMs: number;
 }

@@ -30,8 +30,11 @@ export interface Route {
   target: AddressText;
   /** For logs and `trace-connections`: `service.namespace`. */
   name: string;
-  /** Ports that exist and are consumed; anything else is refused at once. */
-  ports: { protocol: Protocol; port: number }[];
+  /**
+   * Ports that exist and are consumed; anything else is refused at once. `denied`: the agent has said that it
+   * would refuse, and is asked all the same, since it decides.
+   */
+  ports: { protocol: Protocol; port: number; denied?: true }[];
 }
 
 /** Agent: a destination that may be dialled. */
@@ -139,8 +142,18 @@ export type FromDataplane =
   | { type: "endpoint"; publicKey: string; endpoint: EndpointText }
   /** Five seconds of attempts without an answer, then each further minute. */
   | { type: "handshake-timeout"; publicKey: string; seconds: number }
-  /** Agent: a device asked for what it may not reach. Rate-limited. */
-  | { type: "denied"; peer: string; protocol: Protocol; destination: EndpointText }
+  /**
+   * Somebody asked for what the policy does not grant: on the agent the device `peer`, on the laptop an
+   * application. `name`: the service's, when there is one. Rate-limited; `omitted` were not told before this.
+   */
+  | {
+      type: "denied";
+      peer?: string;
+      name?: string;
+      protocol: Protocol;
+      destination: EndpointText;
+      omitted: number;
+    }
   | { type: "status"; id: number; status: DataplaneStatus }
   | { type: "flows"; id: number; flows: FlowStatus[] }
   | {

@@ -100,7 +100,7 @@ function canonical(service: Service): string {
   const { kind, ports, targets, endpoints, externalName } = service;
   return JSON.stringify([
     kind,
-    ports.map(port => [port.name ?? "", port.protocol, port.port]),
+    ports.map(port => [port.name ?? "", port.protocol, port.port, port.denied === true]),
     targets,
     endpoints.map(endpoint => [endpoint.address, endpoint.hostname ?? "", endpoint.ready]),
     externalName ?? "",

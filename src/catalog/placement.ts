@@ -103,7 +103,7 @@ export interface VirtualRoute {
   virtual: string;
   target: string;
   name: string;
-  ports: { protocol: Protocol; port: number }[];
+  ports: { protocol: Protocol; port: number; denied?: true }[];
 }
 
 /** One route for each virtual address, to a target of the same family where there is one. */
@@ -111,7 +111,7 @@ export function virtualRoutes(placed: readonly PlacedService[]): VirtualRoute[] 
   const routes: VirtualRoute[] = [];
   for (const { service, addresses, endpoints } of placed) {
     const name = serviceKey(service);
-    const ports = service.ports.map(({ protocol, port }) => ({ protocol, port }));
+    const ports = service.ports.map(({ name: _, ...port }) => port);
     const add = (virtuals: readonly Address[], targets: readonly string[]) => {
       for (const virtual of virtuals) {
         const target = targets.find(text => isV6(text) === (virtual.family === 6)) ?? targets[0];

@@ -137,6 +137,30 @@ export function restrictService(rules: readonly Rule[], service: Service): Servi
   return last === undefined || last.exclude ? null : service;
 }
 
+/**
+ * The service with all its ports, those that the rules do not reach marked as denied; null for one without
+ * ports that they do not reach, of which there would be nothing to show.
+ */
+export function markDenied(rules: readonly Rule[], service: Service): Service | null {
+  if (service.ports.length === 0) return restrictService(rules, service);
+  const allowed = new Set(matchService(rules, service));
+  if (allowed.size === service.ports.length) return service;
+  const ports = service.ports.map(port => (allowed.has(port) ? port : { ...port, denied: true as const }));
+  return { ...service, ports };
+}
+
+/** Whether nothing of the service may be reached. */
+export function isDenied({ ports }: Pick<Service, "ports">): boolean {
+  return ports.length > 0 && ports.every(port => port.denied);
+}
+
+/** The rules that would have to be granted for all of the service to be reached. */
+export function missingRules(service: Service): Rule[] {
+  const rule = { exclude: false, service: service.name, namespace: service.namespace };
+  if (isDenied(service)) return [{ ...rule, port: null }];
+  return service.ports.filter(port => port.denied).map(({ port }) => ({ ...rule, port }));
+}
+
 function coversService(rule: Rule, service: { namespace: string; name: string }): boolean {
   return (
     (rule.namespace === null || rule.namespace === service.namespace) &&

@@ -18,6 +18,7 @@ const serviceSchema = z.object({
       name: label.exactOptional(),
       protocol: z.enum(["tcp", "udp"]),
       port: z.number().refine(isPort),
+      denied: z.literal(true).exactOptional(),
     }),
   ),
   targets: z.array(address),

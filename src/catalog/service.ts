@@ -9,6 +9,8 @@ export interface ServicePort {
   name?: string;
   protocol: Protocol;
   port: number;
+  /** It exists, and the policy keeps this device from it. */
+  denied?: true;
 }
 
 export interface ServiceEndpoint {

@@ -23,6 +23,7 @@ import {
 } from "../api/index.js";
 import { CzctlError, type Logger, Prefix } from "../base/index.js";
 import {
+  isDenied,
   type PlacedService,
   parseRules,
   placeServices,
@@ -433,8 +434,14 @@ export class Daemon {
     };
   }
 
-  #counts(): { known: number; consumed: number } {
-    return { known: this.#session.catalog.services.length, consumed: this.#placed.length };
+  #counts(): DaemonStatus["services"] {
+    const { services } = this.#session.catalog;
+    const allowed = this.#placed.filter(({ service }) => !isDenied(service));
+    return {
+      known: services.length,
+      consumed: allowed.length,
+      denied: services.filter(service => isDenied(service)).length,
+    };
   }
 
   #summary(): UpSummary {

@@ -262,6 +262,11 @@ export class Session {
       }
     } else if (message.type === "handshake-timeout") {
       if (this.#limiter.allow(performance.now())) void this.#handshakeTimedOut();
+    } else if (message.type === "denied") {
+      const { name, protocol, destination, omitted } = message;
+      const left = omitted === 0 ? {} : { omitted };
+      if (this.#limiter.allow(performance.now()))
+        log.warn("not allowed by policy", { service: name, protocol, destination, ...left });
     } else if (message.type === "log" && this.#limiter.allow(performance.now())) {
       const count = this.#limiter.takeRefused();
       if (count > 0) log.warn("reports of the data plane left out", { count });

@@ -7,14 +7,12 @@ import type { FlowStatus, Protocol, Target } from "../api/index.js";
 import { type Address, formatEndpoint, type Milliseconds } from "../base/index.js";
 import type { Link, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
 import type { Context } from "./context.js";
+import { DenialCounters, Denials } from "./denials.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
 import { flowState } from "./splice.js";
 import { TargetTable } from "./target-table.js";
 import type { PeerLink } from "./tunnel.js";
-
-/** One line about a refused device at most this often. */
-const DENIED_INTERVAL_MS = 1_000;
 
 export interface AgentConfig {
   innerAddresses: readonly Address[];
@@ -36,12 +34,14 @@ interface Flow {
 }
 
 export class AgentRole implements StackHandler {
+  readonly denials: DenialCounters = new DenialCounters();
   private readonly context: Context;
   private readonly config: AgentConfig;
   private readonly targets = new TargetTable();
   private readonly devices = new Map<Link, Device>();
+  /** Each device's own, from its first refusal on. */
+  private readonly deniedTo = new Map<Link, Denials>();
   private readonly flowsOpen = new Set<Flow>();
-  private deniedAt = Number.NEGATIVE_INFINITY;
 
   constructor(context: Context, config: AgentConfig) {
     this.context = context;
@@ -55,6 +55,7 @@ export class AgentRole implements StackHandler {
 
   removeDevice(link: PeerLink): void {
     this.devices.delete(link);
+    this.deniedTo.delete(link);
   }
 
   /** Flows that the new tables do not allow are reset. */
@@ -96,7 +97,7 @@ export class AgentRole implements StackHandler {
     if (this.isControl(local, localPort)) return this.control(connection, device);
     const target = this.targets.lookup(device.grant, "tcp", local, localPort);
     if (target === undefined) {
-      this.denied(device, "tcp", local, localPort);
+      this.denied(link, device, "tcp", local, localPort);
       return connection.refuse();
     }
     const flow: Flow = {
@@ -119,7 +120,7 @@ export class AgentRole implements StackHandler {
     if (device === undefined) return udp.refuse("port");
     const target = this.targets.lookup(device.grant, "udp", local, localPort);
     if (target === undefined) {
-      this.denied(device, "udp", local, localPort);
+      this.denied(link, device, "udp", local, localPort);
       return udp.refuse("port");
     }
     const flow: Flow = {
@@ -159,11 +160,16 @@ export class AgentRole implements StackHandler {
     }
   }
 
-  private denied(device: Device, protocol: Protocol, address: Address, port: number): void {
+  private denied(link: Link, device: Device, protocol: Protocol, address: Address, port: number): void {
     const { now } = this.context.loop;
-    if (now - this.deniedAt < DENIED_INTERVAL_MS) return;
-    this.deniedAt = now;
+    let denials = this.deniedTo.get(link);
+    if (denials === undefined) {
+      denials = new Denials(this.context, this.denials, now);
+      this.deniedTo.set(link, denials);
+    }
+    const name = this.targets.nameOf(protocol, address, port);
     const destination = formatEndpoint({ address, port });
-    this.context.tell({ type: "denied", peer: device.publicKey, protocol, destination });
+    const what = { peer: device.publicKey, protocol, destination };
+    denials.denied(name === undefined ? what : { ...what, name }, now);
   }
 }

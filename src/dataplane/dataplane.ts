@@ -354,6 +354,7 @@ class Running implements DeviceEvents, UapiOwner {
         ...prefixed("wireguard", this.device.counters),
         ...prefixed("tun", this.tunLink?.counters),
         ...prefixed("udp", this.tunnel.counters),
+        ...prefixed("policy", (this.agent ?? this.laptop)?.denials),
       },
     };
   }

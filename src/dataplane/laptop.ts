@@ -6,9 +6,10 @@ import type { FlowStatus, Protocol, Route } from "../api/index.js";
 import { Address, CzctlError, type Endpoint, formatEndpoint } from "../base/index.js";
 import type { Link, Stack, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
 import type { Context } from "./context.js";
+import { DenialCounters, Denials } from "./denials.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
-import { RouteTable } from "./route-table.js";
+import { type LaptopRoute, RouteTable } from "./route-table.js";
 import { flowState, TcpSplice, UdpRelay } from "./splice.js";
 import type { PeerLink } from "./tunnel.js";
 
@@ -38,6 +39,8 @@ export class LaptopRole implements StackHandler {
   /** Handshakes have gone unanswered: new flows fail at once instead of hanging. */
   tunnelDown = false;
   tunnel!: Stack;
+  readonly denials: DenialCounters = new DenialCounters();
+  private readonly denied: Denials;
   private readonly context: Context;
   private readonly config: LaptopConfig;
   private dnsAddresses: readonly Address[];
@@ -49,6 +52,7 @@ export class LaptopRole implements StackHandler {
     this.context = context;
     this.config = config;
     this.dnsAddresses = config.dnsAddresses;
+    this.denied = new Denials(context, this.denials, context.loop.now);
   }
 
   /** Flows whose route is gone or has become another service's are reset. */
@@ -121,6 +125,7 @@ export class LaptopRole implements StackHandler {
     }
     const route = this.routes.service("tcp", near.local, near.localPort);
     if (route === undefined) return near.refuse();
+    this.tellDenied(route, "tcp", near.local, near.localPort);
     const far = this.tunnelDown ? null : this.connect(route.target, near.localPort);
     if (far === null) return near.unreachable("host");
     this.splices.add(new TcpSplice(this.context, route, near, far, splice => this.splices.delete(splice)));
@@ -136,6 +141,7 @@ export class LaptopRole implements StackHandler {
     }
     const route = this.routes.service("udp", near.local, near.localPort);
     if (route === undefined) return near.refuse("port");
+    this.tellDenied(route, "udp", near.local, near.localPort);
     const source = this.innerAddress(route.target);
     const { agent, tunnel } = this;
     if (agent === null || this.tunnelDown || source === null) return near.refuse("host");
@@ -152,6 +158,13 @@ export class LaptopRole implements StackHandler {
     const known = this.isDns(destination, DNS_PORT) || this.routes.lookup(destination) !== undefined;
     if (!known) return "host";
     return this.tunnelDown ? "network" : "reply";
+  }
+
+  /** Why the refusal that follows will be one; whether it does follow is for the agent to say. */
+  private tellDenied(route: LaptopRoute, protocol: Protocol, address: Address, port: number): void {
+    if (!route.denied[protocol].has(port)) return;
+    const destination = formatEndpoint({ address, port });
+    this.denied.denied({ name: route.name, protocol, destination }, this.context.loop.now);
   }
 
   private stands(protocol: Protocol, virtual: Address, port: number, name: string): boolean {

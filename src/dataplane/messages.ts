@@ -52,7 +52,14 @@ const message = z.discriminatedUnion("type", [
     endpoint: text.refine(endpoint => parseEndpoint(endpoint) !== null),
   }),
   z.object({ type: z.literal("handshake-timeout"), publicKey: text, seconds: count }),
-  z.object({ type: z.literal("denied"), peer: text, protocol, destination: text }),
+  z.object({
+    type: z.literal("denied"),
+    peer: text.optional(),
+    name: text.optional(),
+    protocol,
+    destination: text,
+    omitted: count,
+  }),
   z.object({ type: z.literal("status"), id: count, status }),
   z.object({ type: z.literal("flows"), id: count, flows: z.array(flow) }),
   z.object({

@@ -7,6 +7,8 @@ export interface LaptopRoute {
   readonly target: Address;
   readonly tcp: ReadonlySet<number>;
   readonly udp: ReadonlySet<number>;
+  /** Of both, those that the agent would refuse. */
+  readonly denied: Readonly<Record<Protocol, ReadonlySet<number>>>;
 }
 
 export class RouteTable {
@@ -16,13 +18,15 @@ export class RouteTable {
   replace(routes: readonly Route[]): void {
     const next = new Map<string, LaptopRoute>();
     for (const route of routes) {
-      const ports = (protocol: Protocol) =>
-        new Set(route.ports.filter(port => port.protocol === protocol).map(port => port.port));
+      const ports = (protocol: Protocol, of = route.ports) =>
+        new Set(of.filter(port => port.protocol === protocol).map(port => port.port));
+      const denied = route.ports.filter(port => port.denied);
       next.set(Address.from(route.virtual).toString(), {
         name: route.name,
         target: Address.from(route.target),
         tcp: ports("tcp"),
         udp: ports("udp"),
+        denied: { tcp: ports("tcp", denied), udp: ports("udp", denied) },
       });
     }
     this.routes = next;

@@ -41,6 +41,11 @@ export class TargetTable {
     );
   }
 
+  /** The service that a destination is, whoever may reach it. */
+  nameOf(protocol: Protocol, address: Address, port: number): string | undefined {
+    return this.targets.get(targetKey(protocol, address, port))?.name;
+  }
+
   /** The target, or undefined when it does not exist or `grant` does not allow it. */
   lookup(grant: string, protocol: Protocol, address: Address, port: number): AgentTarget | undefined {
     const key = targetKey(protocol, address, port);

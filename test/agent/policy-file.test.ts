@@ -14,7 +14,7 @@ function device(name: string, more: Partial<PeerRecord> = {}): PeerRecord {
 
 function rules(policy: string | null, record: PeerRecord): string[] {
   const { devices, grants } = readDevices([record], policy === null ? null : parsePolicy(policy));
-  return (grants.get(devices.get(record.publicKey)?.grant ?? "") ?? []).map(formatRule);
+  return (grants.get(devices.get(record.publicKey)?.grant ?? "")?.rules ?? []).map(formatRule);
 }
 
 t.test(

@@ -1,11 +1,12 @@
 import t from "tap";
 import { ForbiddenAddresses } from "../../src/agent/forbidden.js";
 import { Exposure, readDevices } from "../../src/agent/policy.js";
+import { parsePolicy } from "../../src/agent/policy-file.js";
 import type { PeerRecord } from "../../src/agent/state.js";
 import { exposeServices, refusals } from "../../src/agent/target-addresses.js";
 import type { Target } from "../../src/api/index.js";
 import { Address, Prefix } from "../../src/base/index.js";
-import type { SourceEndpoint, SourceService } from "../../src/catalog/index.js";
+import type { Service, SourceEndpoint, SourceService } from "../../src/catalog/index.js";
 import { source } from "./harness.js";
 
 const TUNNEL4 = Prefix.from("100.126.0.0/16");
@@ -226,6 +227,27 @@ t.test("what a device sees is what it can dial", async t => {
   ] as const) {
     t.strictSame(reach(name), { dialled: expected, seen: expected }, name);
   }
+});
+
+t.test("under a policy a device sees what it is denied, unless the policy hides that", async t => {
+  const ports = [80, 9090].map(port => ({ protocol: "tcp" as const, port, targetPort: port }));
+  const exposed = exposeServices([source("web", { clusterIps: ["10.96.3.9"], ports }), db], TUNNEL6);
+  const seen = (policy: string) => {
+    const { devices, grants } = readDevices([peer("ann", ["web.shop:80"])], parsePolicy(policy));
+    const exposure = new Exposure(exposed, grants, { zone: "z", teamspace: "t", agentVersion: "0" });
+    const grant = devices.get("ann")?.grant as string;
+    const { services } = JSON.parse(exposure.view(grant).snapshot().toString()) as { services: Service[] };
+    return {
+      ports: services.flatMap(({ name, ports }) =>
+        ports.map(({ port, denied }) => `${denied ? "!" : ""}${name}:${port}`),
+      ),
+      dialled: exposure.message().grants[grant]?.map(index => exposed.targets[index]?.port),
+    };
+  };
+  const { dialled } = seen("grants: []");
+  t.strictSame(dialled, [80]);
+  t.strictSame(seen("grants: []").ports, ["web:80", "!web:9090", "!db:5432"]);
+  t.strictSame(seen("showDenied: false\ngrants: []"), { ports: ["web:80"], dialled });
 });
 
 t.test("an unknown grant sees and reaches nothing", async t => {

@@ -2,7 +2,10 @@ import t from "tap";
 import {
   formatRule,
   grantName,
+  isDenied,
+  markDenied,
   matchService,
+  missingRules,
   parseGrant,
   parseRules,
   restrictService,
@@ -163,4 +166,30 @@ t.test("grants are rules; equal ones have equal names", async t => {
     category: "user",
     hint: /service\.namespace/,
   });
+});
+
+t.test("markDenied keeps every port and says which are not reached, and what would reach them", async t => {
+  const seen = (text: string, shown: Service) => {
+    const marked = markDenied(parseRules(text).rules, shown);
+    if (marked === null) return null;
+    const ports = marked.ports.map(port => (port.denied ? `!${port.port}` : `${port.port}`)).join(" ");
+    return [ports, isDenied(marked), ...missingRules(marked).map(formatRule)];
+  };
+  const [frontend, db] = SERVICES as [Service, Service];
+  t.same(seen("*", frontend), ["80 9090", false]);
+  t.same(seen("*:80", frontend), ["80 !9090", false, "frontend.shop:9090"]);
+  t.same(seen("db.shop", frontend), ["!80 !9090", true, "frontend.shop"]);
+  t.same(seen("", db), ["!5432", true, "db.shop"]);
+  const external: Service = {
+    ...service("billing", "shop"),
+    kind: "external",
+    externalName: "x.example.com",
+  };
+  t.same(seen("*", external), ["", false]);
+  t.equal(seen("", external), null, "an alias has no port to be refused at");
+  for (const text of ["", "db.shop", "*:80"]) {
+    const rules = missingRules(markDenied(parseRules(text).rules, frontend) as Service);
+    const all = [...parseRules(text).rules, ...rules];
+    t.equal(matchService(all, frontend).length, 2, `what is missing is enough: ${text}`);
+  }
 });

@@ -23,7 +23,7 @@ const STATUS: DaemonStatus = {
   dns: ["198.18.0.2"],
   zone: "cluster.local",
   primaryNamespace: null,
-  services: { known: 2, consumed: 2 },
+  services: { known: 2, consumed: 2, denied: 0 },
   dataplaneRestarts: 0,
   dataplane: {
     pid: 101,

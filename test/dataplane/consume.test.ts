@@ -222,7 +222,65 @@ t.test("what rules or grants no longer allow is reset at once", async t => {
   const late = world.connect(VIRTUAL, 80);
   await world.until("refused", () => late.closed !== null);
   t.equal(late.closed, "refused");
-  t.match(world.told, [{ type: "denied", peer: "KEY", protocol: "tcp", destination: "10.96.0.7:80" }]);
+  t.match(world.told, [
+    {
+      type: "denied",
+      peer: "KEY",
+      name: "web.shop",
+      protocol: "tcp",
+      destination: "10.96.0.7:80",
+      omitted: 0,
+    },
+  ]);
+});
+
+t.test(
+  "a port that the policy denies is asked for all the same: both ends tell, the agent decides",
+  async t => {
+    const world = new World();
+    const port = await listen(t, socket => socket.end("x"));
+    world.expose([{ port: 80, to: [port] }]);
+    const ports = [{ protocol: "tcp" as const, port: 80, denied: true as const }];
+    world.laptop.setRoutes([{ virtual: VIRTUAL.toString(), target: "10.96.0.7", name: "web.shop", ports }]);
+    const grant = (name: string): void =>
+      world.agent.setDevice(world.tunnelEnd, { name: "laptop", publicKey: "KEY", grant: name });
+    const outcome = async (): Promise<string> => {
+      const app = world.connect(VIRTUAL, 80);
+      await world.until("an answer", () => app.connected || app.closed !== null);
+      return app.connected ? "connected" : `${app.closed}`;
+    };
+    grant("");
+    t.equal(await outcome(), "refused");
+    t.match(world.told, [
+      { type: "denied", name: "web.shop", destination: `${VIRTUAL}:80` },
+      { type: "denied", name: "web.shop", destination: "10.96.0.7:80", peer: "KEY" },
+    ]);
+    for (let i = 0; i < 20; i++) t.equal(await outcome(), "refused");
+    t.equal(world.told.length, 2, "told once");
+    t.match(world.agent.denials, { notAllowed: 21, noSuchService: 0 }, "and counted each time");
+    grant("all");
+    t.equal(await outcome(), "connected", "granted since: the laptop's table is late, and does not matter");
+  },
+);
+
+t.test("attempts at nothing that could be granted are another reason", async t => {
+  const world = new World();
+  world.expose([{ port: 80, to: [1] }]);
+  world.laptop.setRoutes([
+    {
+      virtual: VIRTUAL.toString(),
+      target: "10.96.0.99",
+      name: "gone.shop",
+      ports: [{ protocol: "tcp", port: 80 }],
+    },
+  ]);
+  for (let i = 0; i < 30; i++) {
+    const app = world.connect(VIRTUAL, 80);
+    await world.until("refused", () => app.closed !== null);
+  }
+  t.match(world.agent.denials, { notAllowed: 0, noSuchService: 30 });
+  t.ok(world.told.length <= 11, "a scan fills no log");
+  t.notOk((world.told[0] as { name?: string }).name);
 });
 
 t.test("what the machine forwards for a neighbour is not carried", async t => {

@@ -89,8 +89,12 @@ await lab(import.meta.url, async ({ laptop, cluster, sandbox, check }) => {
     await czctl.run(["primary-namespace", "select", "shop"]);
     await czctl.up();
     await czctl.waitUntilConnected();
-    const names = (await czctl.services()).map(row => `${row.name}.${row.namespace}`);
+    const rows = await czctl.services();
+    const allowed = rows.filter(row => row.missingRules === undefined);
+    const names = allowed.map(row => `${row.name}.${row.namespace}`);
     assertEqual(names, ["frontend.shop"], "services");
+    const hidden = rows.find(row => row.name === "hidden");
+    assertEqual(hidden?.missingRules, ["hidden.shop"], "what the policy would have to grant");
     return names.join(" ");
   });
 

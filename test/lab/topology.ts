@@ -67,6 +67,24 @@ async function edge(host: Host, v4: string, gateway4: string, v6: string, gatewa
   );
 }
 
+/** One more laptop on the internet, the `index`-th (from 0), in a network of its own. Ends with the topology. */
+export async function addLaptop(
+  { hosts, internet }: Topology,
+  sandbox: Sandbox,
+  index: number,
+): Promise<Host> {
+  const name = `laptop${index}`;
+  const laptop = await Host.make(sandbox, name, { privateState: true, logFile: DAEMON_LOG });
+  hosts.push(laptop);
+  const [router, own] = [`198.51.100.${4 * index + 1}`, `198.51.100.${4 * index + 2}`];
+  await internet.ip(
+    `link add ${name} type veth peer name eth0 netns ${laptop.pid}\n` +
+      `link set ${name} up\naddr add ${router}/30 dev ${name}\n`,
+  );
+  await laptop.ip(`link set eth0 up\naddr add ${own}/30 dev eth0\nroute add default via ${router}\n`);
+  return laptop;
+}
+
 /** Gives the cluster addresses of its own: services and pods as programs can bind them. */
 export async function addClusterAddresses(cluster: Host, addresses: string[]): Promise<void> {
   const line = (address: string): string =>

@@ -1,8 +1,12 @@
 /** `czctl services list` and `czctl primary-namespace …`. */
 import type { ServiceRow } from "../../api/index.js";
+import { plainText } from "../../base/index.js";
+import { isDenied } from "../../catalog/index.js";
 import { callDaemon, perform } from "../client.js";
 import { type Flags, type Program, settingsOf } from "../context.js";
 import { formatTable, paint, print, printJson } from "../output.js";
+
+const MISSING_SHOWN = 10;
 
 export function addServicesCommands(program: Program): void {
   program.command("services", "The services of the space", y =>
@@ -38,6 +42,15 @@ async function list(flags: Flags): Promise<void> {
   if (flags.json) return printJson(services);
   if (services.length === 0) return print("The space has no services (yet).");
   print(formatServices(services));
+  const missing = services.flatMap(service => service.missingRules ?? []);
+  if (missing.length > 0) print(`\n${formatMissing(missing)}`);
+}
+
+/** What to ask the administrator for. */
+function formatMissing(rules: readonly string[]): string {
+  const shown = rules.slice(0, MISSING_SHOWN).map(plainText).join(" ");
+  const more = rules.length > MISSING_SHOWN ? ` and ${rules.length - MISSING_SHOWN} more (--json)` : "";
+  return `Not allowed by policy; a grant would have to allow: ${shown}${more}`;
 }
 
 export function formatServices(services: readonly ServiceRow[]): string {
@@ -46,12 +59,20 @@ export function formatServices(services: readonly ServiceRow[]): string {
     services.map(service => [
       service.namespace,
       service.name,
-      service.ports.map(({ port, protocol }) => (protocol === "tcp" ? `${port}` : `${port}/udp`)).join(",") ||
-        "-",
+      formatPorts(service),
       service.externalName === undefined ? formatAddresses(service.addresses) : `→ ${service.externalName}`,
-      service.consumed ? "yes" : "no",
+      isDenied(service) ? "not allowed by policy" : service.consumed ? "yes" : "no",
     ]),
   );
+}
+
+/** A port's own mark only where its service is reached otherwise. */
+function formatPorts(service: ServiceRow): string {
+  const mark = isDenied(service) ? "" : "!";
+  const texts = service.ports.map(
+    ({ port, protocol, denied }) => `${denied ? mark : ""}${port}${protocol === "tcp" ? "" : `/${protocol}`}`,
+  );
+  return texts.join(",") || "-";
 }
 
 function formatAddresses(addresses: readonly string[]): string {

@@ -59,7 +59,7 @@ function formatStatus(found: DaemonStatus): string {
     fields.push(["Traffic", `${formatBytes(peer.rxBytes)} received, ${formatBytes(peer.txBytes)} sent`]);
   }
   fields.push(
-    ["Services", `${services.consumed} consumed of ${services.known}`],
+    ["Services", formatServiceCounts(services)],
     ["Primary namespace", found.primaryNamespace ?? "none"],
     ["Device", `${device.name}, MTU ${device.mtu}, ${device.ranges.join(", ")}`],
     ["Names", `${found.hostsFile}; DNS at ${found.dns.join(", ")}`],
@@ -70,6 +70,11 @@ function formatStatus(found: DaemonStatus): string {
     ],
   );
   return formatFields(fields);
+}
+
+function formatServiceCounts({ known, consumed, denied }: DaemonStatus["services"]): string {
+  const text = `${consumed} consumed of ${known}`;
+  return denied === 0 ? text : `${text}; ${denied} not allowed by policy (czctl services list)`;
 }
 
 function describe({ pid, uptimeMs, flows }: DataplaneStatus, restarts: number): string {
