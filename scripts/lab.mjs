@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { makeReady, ROOT, runScript } from "./ready.mjs";
+import { unpackResolved } from "./system-packages.mjs";
 
 const SUFFIX = ".lab.ts";
 const known = readdirSync(join(ROOT, "test/lab"))
@@ -15,6 +16,7 @@ if (names.length === 0 || unknown.length > 0) {
   console.log(`labs: ${known.join(" ")}`);
   process.exit(unknown.length > 0 ? 2 : 0);
 }
+if (names.includes("resolved")) unpackResolved();
 makeReady();
 for (const name of names) {
   if ((await runScript(`dist/test/lab/${name}.lab.js`, options)) !== 0) process.exitCode = 1;

@@ -3,7 +3,9 @@
  * are installed; elsewhere it is said what is skipped without them. Their services are never started.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "./ready.mjs";
 
 const PACKAGES = {
   iproute2: ["ip"],
@@ -22,6 +24,19 @@ const PACKAGES = {
   python3: ["/usr/bin/python3"],
   faketime: ["faketime"],
 };
+
+/**
+ * What the lab `resolved` runs is unpacked into a folder of its own: installing systemd-resolved would take over
+ * the machine's own resolver.
+ */
+const RESOLVED = [
+  "systemd",
+  "systemd-resolved",
+  "libsystemd-shared",
+  "dbus-daemon",
+  "dbus-system-bus-common",
+];
+const RESOLVED_DIR = join(ROOT, ".cache/resolved");
 
 /** Debian's way to say that no service may start; removed afterwards, and not touched when there is one. */
 const POLICY = "/usr/sbin/policy-rc.d";
@@ -52,4 +67,21 @@ export function installSystemPackages() {
   }
   console.error(`installing with apt: ${list}`);
   if (!aptInstall(missing)) console.error("apt-get failed; the labs that use these packages are skipped");
+}
+
+/** Never fails: without it the lab says that it skips. */
+export function unpackResolved() {
+  if (existsSync(RESOLVED_DIR) || !isThere("apt-get")) return;
+  console.error("downloading systemd-resolved, for a lab only");
+  const dir = `${RESOLVED_DIR}.${process.pid}`;
+  mkdirSync(dir, { recursive: true });
+  const options = { cwd: dir, stdio: ["ignore", "ignore", 2] };
+  // As whoever we are: apt's own user may not write here.
+  const apt = ["-qq", "-o", "APT::Sandbox::User=", "download", ...RESOLVED];
+  const download = () => spawnSync("apt-get", apt, options).status === 0;
+  const done =
+    (download() || (spawnSync("apt-get", ["-qq", "update"], options).status === 0 && download())) &&
+    readdirSync(dir).every(file => spawnSync("dpkg-deb", ["-x", file, "."], options).status === 0);
+  if (done) renameSync(dir, RESOLVED_DIR);
+  else rmSync(dir, { recursive: true });
 }

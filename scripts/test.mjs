@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makeReady, ROOT, run } from "./ready.mjs";
-import { installSystemPackages } from "./system-packages.mjs";
+import { installSystemPackages, unpackResolved } from "./system-packages.mjs";
 
 const LAB_LIMIT_MS = 12 * 60_000;
 const TAP_FILE = join(ROOT, "dist/unit.tap");
@@ -78,7 +78,10 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const tiers = wanted.length > 0 ? wanted : Object.keys(TIERS);
-if (tiers.includes("labs")) installSystemPackages();
+if (tiers.includes("labs")) {
+  installSystemPackages();
+  unpackResolved();
+}
 makeReady();
 for (const name of tiers) await TIERS[name]();
 if (total.skipped > 0) console.log(`${total.skipped} skipped (each says above what it lacks)`);

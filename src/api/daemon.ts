@@ -90,6 +90,8 @@ export interface DaemonStatus {
   device: { name: string; addresses: string[]; ranges: string[]; mtu: number };
   hostsFile: string;
   dns: string[];
+  /** Whether systemd-resolved asks our responder; "absent" where none runs. */
+  resolved: { state: "absent" | "pending" | "registered" | "refused"; problem: string | null };
   zone: string;
   primaryNamespace: string | null;
   /** `denied`: those of which the policy lets this device reach nothing; they are not counted as consumed. */

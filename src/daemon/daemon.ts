@@ -126,7 +126,7 @@ export class Daemon {
     });
     this.#state.serviceRange = this.#device.range.toString();
     this.#ours = [this.#device.range, this.#device.ula];
-    this.#names = new Names(settings);
+    this.#names = new Names({ settings, link: this.#device.index, log });
     this.#responderPorts = await this.#names.start();
     this.#server = await serveApi(settings.socketPath, this.#handlers(), log);
     this.#openSession();
@@ -179,6 +179,7 @@ export class Daemon {
     this.#network = new NetworkWatch(event => {
       if (this.#stopping !== undefined) return;
       this.#session.networkChanged(event === "resumed");
+      this.#names.networkChanged();
       checks = checks
         .then(() => keeper.check())
         .catch(error => log.error("cannot follow a change of the network", { error }));
@@ -319,6 +320,7 @@ export class Daemon {
         domain: credential.zone,
         primaryNamespace,
         ranges: [this.#device.range, this.#device.ula],
+        server: this.#virtual.dns.v4,
       });
       this.#warn("hosts", null);
     } catch (error) {
@@ -426,6 +428,7 @@ export class Daemon {
       },
       hostsFile: this.#options.settings.hostsFile,
       dns: [dns.v4.toString(), dns.v6.toString()],
+      resolved: this.#names.resolved,
       zone: session.space.credential.zone,
       primaryNamespace: session.space.primaryNamespace,
       services: this.#counts(),

@@ -29,6 +29,8 @@ export interface DeviceOptions {
 
 export interface Device {
   name: string;
+  /** Its number in this network namespace (ifindex). */
+  index: number;
   fd: number;
   mtu: number;
   tso: boolean;
@@ -60,6 +62,7 @@ export async function openDevice(options: DeviceOptions): Promise<Device> {
   }
   return {
     name: tun.name,
+    index: listLinks().find(({ name }) => name === tun.name)?.index ?? 0,
     fd: tun.fd,
     mtu: TUN_MTU,
     tso: tun.tso,

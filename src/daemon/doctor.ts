@@ -190,13 +190,18 @@ function resolver({ resolver: files }: Facts, running: DaemonStatus | null): Fin
       "Put `files` first in the hosts line of /etc/nsswitch.conf.",
     );
   }
+  if (running?.resolved.state === "registered" && kind === "systemd-resolved") {
+    return ok("resolver", `${text}; it asks us for ${running.zone}`);
+  }
   const [server] = running?.dns ?? [];
   const more =
     running === null || server === undefined || running.zone === null
       ? null
       : forwardingHint(kind, { device: running.device.name, server, zone: running.zone });
+  const refused = running?.resolved.problem ?? null;
   return {
     ...ok("resolver", `${text}; names come from the hosts file`),
+    ...(refused === null ? {} : { level: "warning", text: `${text} does not ask us: ${refused}` }),
     ...(more === null ? {} : { hint: `For wildcards and SRV: ${more}` }),
   };
 }

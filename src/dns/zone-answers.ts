@@ -234,6 +234,11 @@ function answerReverse(zone: Zone, asked: string, lower: string, type: string): 
   return found([{ name: asked, ttl: TTL_SECONDS, type: "PTR", data }]);
 }
 
+/** The reverse zones in which every name is one of ours, without a dot at the end. */
+export function reverseZones(ranges: readonly Prefix[]): string[] {
+  return ranges.filter(endsAtLabel).map(reverseName);
+}
+
 /** Whether everything below the prefix's reverse zone belongs to the prefix. */
 function endsAtLabel(prefix: Prefix): boolean {
   return prefix.bits % (prefix.address.family === 4 ? 8 : 4) === 0;

@@ -21,6 +21,7 @@ const STATUS: DaemonStatus = {
   device: { name: "czctl0", addresses: ["198.18.0.1"], ranges: ["198.18.0.0/16"], mtu: 1420 },
   hostsFile: "/etc/hosts",
   dns: ["198.18.0.2"],
+  resolved: { state: "absent", problem: null },
   zone: "cluster.local",
   primaryNamespace: null,
   services: { known: 2, consumed: 2, denied: 0 },

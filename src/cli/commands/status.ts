@@ -28,6 +28,13 @@ export function addStatusCommand(program: Program): void {
   );
 }
 
+const RESOLVED: Readonly<Record<DaemonStatus["resolved"]["state"], string>> = {
+  absent: "",
+  pending: "",
+  registered: ", asked by systemd-resolved",
+  refused: ", not asked by systemd-resolved (see `czctl doctor`)",
+};
+
 async function status(flags: Flags<{ verbose: boolean }>): Promise<void> {
   const found = await callDaemon(settingsOf(flags), "status", {});
   if (flags.json) return printJson(found);
@@ -62,7 +69,7 @@ function formatStatus(found: DaemonStatus): string {
     ["Services", formatServiceCounts(services)],
     ["Primary namespace", found.primaryNamespace ?? "none"],
     ["Device", `${device.name}, MTU ${device.mtu}, ${device.ranges.join(", ")}`],
-    ["Names", `${found.hostsFile}; DNS at ${found.dns.join(", ")}`],
+    ["Names", `${found.hostsFile}; DNS at ${found.dns.join(", ")}${RESOLVED[found.resolved.state]}`],
     ["Daemon", `czctl ${found.version}, process ${found.pid}, up ${formatDuration(found.uptimeMs)}`],
     [
       "Data plane",
