@@ -1,8 +1,9 @@
 /** Puts suites together from an AEAD backend and the handshake primitives, and decides which one is used. */
 import type { AeadKey, Arena, CryptoSuite } from "../base/index.js";
-import { fromHex } from "../base/index.js";
+import { equalConstantTime, fromHex } from "../base/index.js";
 import { type AeadBackend, TAG_BYTES } from "./aead.js";
 import { createEvpAead } from "./evp-aead.js";
+import { createEvpMac, type KeyedHash } from "./evp-mac.js";
 import * as handshake from "./handshake.js";
 import { createNodeAead } from "./node-aead.js";
 import { createPrimitivesAead } from "./primitives-aead.js";
@@ -48,12 +49,27 @@ function createFastest(arena: Arena): CryptoChoice {
     try {
       const backend = create(arena);
       selfTest(arena, backend);
-      return { suite: new Suite(backend), fallbackReason: reasons.length === 0 ? null : reasons.join("; ") };
+      const suite = new Suite(backend, createKeyedHash(arena));
+      return { suite, fallbackReason: reasons.length === 0 ? null : reasons.join("; ") };
     } catch (error) {
       reasons.push((error as Error).message);
     }
   }
   throw new Error(reasons.join("; "));
+}
+
+/** Null where OpenSSL lacks it or computes something else than @noble/hashes, which is used then. */
+function createKeyedHash(arena: Arena): KeyedHash | null {
+  const key = new Uint8Array(32).fill(5);
+  const parts = [Uint8Array.of(1, 2), new Uint8Array(100).fill(7)];
+  try {
+    const keyedHash = createEvpMac(arena);
+    const result = keyedHash(key, parts, 16);
+    const expected = handshake.blake2s(parts, { key, bytes: 16 });
+    return result !== null && equalConstantTime(result, expected) ? keyedHash : null;
+  } catch {
+    return null;
+  }
 }
 
 class Suite implements CryptoSuite {
@@ -65,12 +81,20 @@ class Suite implements CryptoSuite {
   readonly xaeadOpen: CryptoSuite["xaeadOpen"] = handshake.xaeadOpen;
   readonly x25519: CryptoSuite["x25519"] = x25519;
   readonly x25519PublicKey: CryptoSuite["x25519PublicKey"] = x25519PublicKey;
-  readonly blake2s: CryptoSuite["blake2s"] = handshake.blake2s;
   readonly hmac: CryptoSuite["hmac"] = handshake.hmac;
 
-  constructor(backend: AeadBackend) {
+  private readonly keyedHash: KeyedHash | null;
+
+  constructor(backend: AeadBackend, keyedHash: KeyedHash | null = null) {
     this.name = backend.name;
     this.createAeadKey = key => backend.createKey(key);
+    this.keyedHash = keyedHash;
+  }
+
+  blake2s(parts: readonly Uint8Array[], options: { key?: Uint8Array; bytes?: number } = {}): Uint8Array {
+    const { key, bytes } = options;
+    const fast = key === undefined ? null : (this.keyedHash?.(key, parts, bytes ?? 32) ?? null);
+    return fast ?? handshake.blake2s(parts, options);
   }
 }
 

@@ -29,6 +29,7 @@ import { Stack, type StackHandler, type StackOptions } from "../netstack/index.j
 import {
   Device,
   type DeviceEvents,
+  MESSAGE_TRANSPORT,
   type Peer,
   type PeerConfig as WireGuardPeer,
 } from "../wireguard/index.js";
@@ -37,6 +38,7 @@ import { type Context, StreamQueue } from "./context.js";
 import { ControlListener } from "./control-listener.js";
 import { DialLimit } from "./dial-limit.js";
 import { EndpointReports } from "./endpoint-reports.js";
+import { HANDSHAKE_BUFFER_BYTES, HandshakeIntake } from "./handshake-intake.js";
 import { LaptopRole, RefuseInbound } from "./laptop.js";
 import { LineChannel } from "./line-channel.js";
 import { UnixListener } from "./listener.js";
@@ -210,6 +212,7 @@ class Running implements DeviceEvents, UapiOwner {
       gro: !start.disable?.includes("gro"),
     });
     this.tunnel = new Tunnel(context, this.socket);
+    this.takeHandshakes(context);
     this.endpoints = new EndpointReports(context);
     loop.addMachine(this.endpoints);
 
@@ -260,6 +263,17 @@ class Running implements DeviceEvents, UapiOwner {
     loop.addMachine(this.tunnel);
     this.setPeers(start.peers, []);
     if (start.uapiSocketPath !== undefined) this.listenForWg(start.uapiSocketPath, lineBuffer);
+  }
+
+  /** Without the second socket everything comes by the first, as before a flood it may. */
+  private takeHandshakes(context: Context): void {
+    const socket = this.socket.divertOthers(MESSAGE_TRANSPORT, HANDSHAKE_BUFFER_BYTES);
+    if (socket === null) return;
+    const { tunnel } = this;
+    const intake = new HandshakeIntake(context, socket, (offset, total, segmentBytes, endpoint, now) =>
+      tunnel.take(offset, total, segmentBytes, endpoint, now),
+    );
+    context.loop.addMachine(intake);
   }
 
   /** A tunnel that `wg show` cannot see is still a tunnel: another device may bear our name. */

@@ -116,15 +116,17 @@ export class Tunnel implements Source, Machine, DatagramOutput {
       const total = this.socket.receive(this.receiveBuffer, RECEIVE_BYTES, this.receiveEndpoint);
       if (total === -EAGAIN) return;
       // An ICMP error of an earlier datagram is reported here once; the timers deal with silence.
-      if (total > 0) this.take(total, this.socket.segmentBytes, now);
+      if (total > 0)
+        this.take(this.receiveBuffer, total, this.socket.segmentBytes, this.receiveEndpoint, now);
     }
   }
 
-  private take(total: number, segmentBytes: number, now: Milliseconds): void {
+  /** [first, first + total) are datagrams of `segmentBytes` each, from the record at `endpoint`. */
+  take(first: number, total: number, segmentBytes: number, endpoint: number, now: Milliseconds): void {
     const { device, stack } = this;
     for (let done = 0; done < total; done += segmentBytes) {
-      const offset = this.receiveBuffer + done;
-      const length = device.process(offset, Math.min(segmentBytes, total - done), this.receiveEndpoint, now);
+      const offset = first + done;
+      const length = device.process(offset, Math.min(segmentBytes, total - done), endpoint, now);
       if (length <= 0) continue;
       const link = (device.receivedFrom as Peer).context as PeerLink | null;
       // The AEAD tag vouches for every byte, so the inner transport checksum need not be verified.

@@ -42,8 +42,10 @@ const SOCK_CLOEXEC = 0x80000;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const SO_REUSEPORT = 15;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
 const IPPROTO_IP = 0;
 const IP_MTU_DISCOVER = 10;
 const IP_PMTUDISC_WANT = 1;
@@ -94,6 +96,7 @@ export class UdpSocket {
   readonly gro: boolean;
 
   private readonly arena: Arena;
+  private readonly options: UdpOptions;
   /** An IPv6 socket, which takes IPv4 in mapped form. */
   private readonly mapped: boolean;
   private readonly incoming: number;
@@ -120,6 +123,7 @@ export class UdpSocket {
   private constructor(arena: Arena, fd: number, mapped: boolean, options: UdpOptions) {
     this.arena = arena;
     this.fd = fd;
+    this.options = options;
     this.mapped = mapped;
     const area = arena.reserve(2 * AREA_BYTES);
     this.incoming = area;
@@ -205,6 +209,25 @@ export class UdpSocket {
     return this.gsoOn;
   }
 
+  /**
+   * A second socket on the same port, which from now on gets every datagram that does not begin with `firstByte`:
+   * whatever arrives there has a buffer of its own to overflow. The kernel parts them by a classic BPF program, for
+   * which nobody needs a privilege. Null where it does not.
+   *
+   * This socket was bound alone and shares its port only now, so that the port is still refused to whoever
+   * binds it next.
+   */
+  divertOthers(firstByte: number, bufferBytes: number): UdpSocket | null {
+    const { arena, mapped, options } = this;
+    const address = options.address ?? (mapped ? Address.from("::") : Address.v4(0));
+    if (setOption(this.fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) return null;
+    const fd = bindTo({ address, port: this.port }, { ...options, bufferBytes }, true);
+    if (fd < 0) return null;
+    if (attachFirstByteProgram(fd, firstByte) === 0) return new UdpSocket(arena, fd, mapped, options);
+    libc.close(fd);
+    return null;
+  }
+
   /** The local port. */
   get port(): number {
     scratch.u32[0] = SOCKADDR_IN6_BYTES;
@@ -234,11 +257,12 @@ function bound(endpoint: Endpoint, options: UdpOptions): number {
 }
 
 /** A bound descriptor, or −errno. */
-function bindTo(endpoint: Endpoint, options: UdpOptions): number {
+function bindTo(endpoint: Endpoint, options: UdpOptions, sharesPort = false): number {
   const v6 = endpoint.address.family === 6;
   const fd = settle(libc.socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (fd < 0) return fd;
   if (v6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.address === undefined ? 0 : 1);
+  if (sharesPort) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   const bytes = options.bufferBytes ?? DEFAULT_BUFFER_BYTES;
   // Past the system's limit with CAP_NET_ADMIN, else up to it.
   if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) < 0) setOption(fd, SOL_SOCKET, SO_RCVBUF, bytes);
@@ -253,6 +277,34 @@ function bindTo(endpoint: Endpoint, options: UdpOptions): number {
 function bindError(endpoint: Endpoint, result: number): Error {
   const any = endpoint.address.isUnspecified;
   return systemError(`bind UDP port ${endpoint.port}${any ? "" : ` on ${endpoint.address}`}`, "bind", result);
+}
+
+/** BPF_LD | BPF_B | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K. */
+const [BPF_LOAD_BYTE, BPF_JUMP_EQUAL, BPF_RETURN] = [0x30, 0x15, 0x06];
+
+/**
+ * Of a group of two sockets: the first for datagrams that begin with `firstByte`, and for empty ones, where loading
+ * fails; the second for the rest. 0 or −errno.
+ */
+function attachFirstByteProgram(fd: number, firstByte: number): number {
+  const { view } = scratch;
+  // struct sock_fprog at 0: length, pointer; struct sock_filter at 16: code, jump if true, if false, k.
+  const program = [
+    [BPF_LOAD_BYTE, 0, 0, 0],
+    [BPF_JUMP_EQUAL, 0, 1, firstByte],
+    [BPF_RETURN, 0, 0, 0],
+    [BPF_RETURN, 0, 0, 1],
+  ] as const;
+  for (const [i, [code, jumpTrue, jumpFalse, k]] of program.entries()) {
+    const at = 16 + 8 * i;
+    view.setUint16(at, code, true);
+    view.setUint8(at + 2, jumpTrue);
+    view.setUint8(at + 3, jumpFalse);
+    view.setUint32(at + 4, k, true);
+  }
+  view.setUint16(0, program.length, true);
+  writePointer(scratch, 8, scratchAddress(16, 8 * program.length));
+  return settle(libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, scratchAddress(0, 16), 16));
 }
 
 /** Links name, iovec and control buffer into the msghdr at `area`; returns the msghdr's address. */

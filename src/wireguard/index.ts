@@ -1,3 +1,4 @@
+export { MESSAGE_TRANSPORT } from "./constants.js";
 export {
   Device,
   type DeviceConfig,

@@ -1,6 +1,6 @@
 /**
  * What takes minutes, for `npm run lab:wireguard-long`: rekeying after 120 s and a NAT that forgets after 30 s,
- * with time really passing and each implementation at once; a flood of initiations beside a download.
+ * with time really passing and each implementation at once.
  */
 import { chownSync, mkdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,33 +10,20 @@ import { Agent, Czctl } from "./czctl.js";
 import type { Host } from "./host.js";
 import { assert, type Lab, lab, missing } from "./lab.js";
 import type { Program } from "./program.js";
-import { AGENT_ADDRESS, AGENT_PORT, addClusterAddresses } from "./topology.js";
+import { addClusterAddresses } from "./topology.js";
 import { IMPLEMENTATIONS, type Implementation, startWireguardGo } from "./wireguard-go.js";
 
 const SERVICE = fileURLToPath(new URL("../../demo/service.js", import.meta.url));
-const FLOODER = fileURLToPath(new URL("flooder.js", import.meta.url));
 const FRONTEND = "10.96.0.30";
 const NOBODY = 65534;
 const NAT_TIMEOUT_S = 30;
 const QUIET_MS = 45_000;
 const REKEY_MS = 140_000;
-const FLOOD_PER_SECOND = 50_000;
-const FLOOD_SECONDS = 10;
-const KEPT_SHARE = 0.7;
-/** What a flood may add to the agent's data plane. */
-const MEMORY_BYTES = 64 << 20;
 
 /** Says "late" to whoever connects, after a while; nothing goes to and fro until then. */
 const LATE = `require("net").createServer(s => setTimeout(() => s.end("late\\n"), ${QUIET_MS})).listen(7, "0.0.0.0", () => console.log("ready"))`;
 
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
-
-/** Bytes per second that one download gets in this time. */
-async function rate(laptop: Host, seconds: number): Promise<number> {
-  const url = "http://frontend.shop/bytes/1000000000000";
-  const args = ["-sS", "--max-time", String(seconds), "-o", "/dev/null", "-w", "%{speed_download}", url];
-  return Number((await laptop.exec("curl", args)).stdout);
-}
 
 async function startClient(host: Host, agent: Agent, index: number, which: Implementation): Promise<Program> {
   const credential = parseCredential(readFileSync(await agent.invite(which.name), "utf8"));
@@ -121,82 +108,6 @@ async function timePasses(l: Lab, agent: Agent, there: readonly Implementation[]
   for (const program of programs) await program.stop();
 }
 
-async function flood(l: Lab, agent: Agent, there: readonly Implementation[]): Promise<void> {
-  const { laptop, internet, cluster } = l;
-  const key = (await cluster.run("wg", ["show", `czctl-${AGENT_PORT}`, "public-key"])).trim();
-  const resident = (): number => {
-    const status = readFileSync(`/proc/${agent.dataplanePid()}/status`, "utf8");
-    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
-  };
-  // Without its work: what the sender itself takes from the machine is not the agent's fault.
-  await cluster.run("nft", [
-    "add table inet sink; add chain inet sink in { type filter hook input priority 0; }; add rule inet sink in udp dport 9 drop",
-  ]);
-  const flooded = async (kind: string, port: number): Promise<[number, string]> => {
-    const args = [
-      FLOODER,
-      kind,
-      AGENT_ADDRESS,
-      String(port),
-      key,
-      String(FLOOD_PER_SECOND),
-      String(FLOOD_SECONDS),
-    ];
-    const flooder = internet.spawn(process.execPath, args);
-    await sleep(500);
-    const bytesPerSecond = await rate(laptop, FLOOD_SECONDS - 1);
-    const [sent] = await flooder.waitForLine(/sent \d+ in \d+ ms/);
-    return [bytesPerSecond, sent];
-  };
-  const gigabits = (bytes: number): string => ((bytes * 8) / 1e9).toFixed(2);
-  await rate(laptop, 3);
-  const alone = await rate(laptop, 5);
-  const [control] = await flooded("forged", 9);
-  l.note(
-    `download alone ${gigabits(alone)} Gbit/s; beside a flood that is dropped unread ${gigabits(control)}`,
-  );
-  for (const kind of ["forged", "mac1"]) {
-    const name = `${FLOOD_PER_SECOND} initiations/s for ${FLOOD_SECONDS} s (${kind}): the download keeps its rate`;
-    await l.check(name, async () => {
-      const before = resident();
-      const [during, sent] = await flooded(kind, AGENT_PORT);
-      const grown = resident() - before;
-      assert(grown < MEMORY_BYTES, `memory grew by ${grown} bytes`);
-      const share = during / control;
-      const figures = `${gigabits(during)} Gbit/s, ${(share * 100).toFixed(0)} % of beside the unread flood, ${((during / alone) * 100).toFixed(0)} % of alone; ${sent}; memory ${(grown / 1e6).toFixed(1)} MB more`;
-      assert(share >= KEPT_SHARE, figures);
-      return figures;
-    });
-  }
-  for (const each of there) {
-    await l.check(
-      `${each.name} gets a session in the middle of a flood, by a cookie`,
-      async () => {
-        const flooder = internet.spawn(process.execPath, [
-          FLOODER,
-          "mac1",
-          AGENT_ADDRESS,
-          String(AGENT_PORT),
-          key,
-          "5000",
-          "60",
-        ]);
-        await sleep(1_000);
-        const program = await startClient(laptop, agent, 9, { ...each, name: `${each.name}-flood` });
-        const start = performance.now();
-        const script = "until timeout 2 bash -c 'exec 3<>/dev/tcp/10.96.1.9/7'; do :; done";
-        await laptop.run("bash", ["-c", script], { timeoutMs: 55_000 });
-        const ms = performance.now() - start;
-        assert(flooder.running, "the flood was over");
-        await program.stop();
-        await flooder.stop();
-        return `${Math.round(ms)} ms`;
-      },
-      { timeoutMs: 70_000 },
-    );
-  }
-}
-
 await lab(import.meta.url, async l => {
   const { laptop, internet, cluster, sandbox } = l;
   const needs = ["/dev/net/tun", "wg", "curl", "nft", "bash"];
@@ -245,6 +156,5 @@ await lab(import.meta.url, async l => {
   for (const each of IMPLEMENTATIONS.filter(one => !there.includes(one))) {
     await l.check(each.name, async () => undefined, { needs: [each.binary] });
   }
-  await flood(l, agent, there);
   await timePasses(l, agent, there);
 });

@@ -141,6 +141,45 @@ if (enterNamespace(t, import.meta.url)) {
     a.close();
   });
 
+  t.test("datagrams that do not begin with a byte are parted: their flood loses nobody else's", async t => {
+    for (const text of ["127.0.0.1", "::1"]) {
+      const { arena, out, into, to, from } = bench();
+      const a = UdpSocket.bind(arena, { port: 0 });
+      const others = a.divertOthers(4, 16 * 1024);
+      t.not(others, null);
+      if (others === null) return;
+      t.equal(others.port, a.port);
+      const sender = UdpSocket.bind(arena, { port: 0 });
+      writeEndpoint(arena.u8, to, { address: Address.from(text), port: a.port });
+      for (let i = 0; i < 500; i++) {
+        arena.u8[out] = 1;
+        sender.send(out, 148, 148, to);
+        if (i % 10 !== 0) continue;
+        arena.u8[out] = 4;
+        // A batch, which reaches one socket whole.
+        for (let at = 0; at < 20; at++) arena.u8[out + at * 100] = 4;
+        sender.send(out, 2000, 100, to);
+      }
+      let received = 0;
+      for (let total = 0; total !== -EAGAIN; total = a.receive(into, BYTES, from)) {
+        received += Math.max(0, total);
+        if (total > 0) t.equal(arena.u8[into], 4);
+      }
+      t.equal(received, 50 * 2000, "every datagram that begins with 4");
+      let flood = 0;
+      while (others.receive(into, BYTES, from) === 148) flood++;
+      t.ok(flood > 5 && flood < 200, `${flood} others fit their buffer`);
+      t.equal(sender.send(out, 0, 0, to), 0);
+      t.equal(a.receive(into, BYTES, from), 0, "an empty one begins with nothing, and comes to the first");
+      t.throws(
+        () => UdpSocket.bind(arena, { port: a.port }),
+        /bind UDP port/,
+        "the port is not free for more",
+      );
+      for (const socket of [a, others, sender]) socket.close();
+    }
+  });
+
   t.test("bound to one address, of either family", async t => {
     const { arena, out, into, to, from } = bench();
     for (const text of ["127.0.0.2", "::1"]) {

@@ -50,6 +50,32 @@ t.test("a flood is answered with cookies, and a true peer gets through with its 
   t.same(after, ["unknownPeer"], "load ends a second after the last overflow");
 });
 
+t.test(
+  "50,000 initiations in a second: data passes, nothing stays, a newcomer gets in by a cookie",
+  async t => {
+    const { world, a, b, atA } = pair();
+    a.send(atA, A_TO_B);
+    world.advance(50);
+    const newcomer = world.host("203.0.113.7:51820");
+    const atNewcomer = newcomer.peer(b, { endpoint: endpoint(b) });
+    b.peer(newcomer);
+    const before = b.received.length;
+    const indexes = b.device.indexes.size;
+    let sent = 0;
+    for (let ms = 0; ms < 7000; ms += 20) {
+      flood(world, b, ms < 1000 ? 1000 : 100);
+      a.send(atA, A_TO_B);
+      sent++;
+      if (ms === 980) atNewcomer.initiate(world.now);
+      world.advance(20);
+    }
+    t.equal(b.received.length - before, sent, "every data packet came through");
+    t.equal(world.log.filter(d => d.type === COOKIE && d.to === newcomer.address).length, 1);
+    t.equal(newcomer.device.counters.handshakes, 1, "its retry with the cookie's mac2 was answered");
+    t.equal(b.device.indexes.size, indexes + 1, "the flood left nothing behind");
+  },
+);
+
 t.test("under load even proven sources get 5 handshakes at once, and 128 of them in all", async t => {
   const { world, b } = pair();
   const proven = Array.from({ length: 40 }, (_, i) => world.host(`203.0.113.${i + 1}:51820`));
