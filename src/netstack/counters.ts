@@ -52,6 +52,8 @@ export class Counters {
   tcpHalfOpenDropped = 0;
   tcpConnectionLimit = 0;
   tcpBlindReset = 0;
+  /** Segments that a router had marked (RFC 3168). */
+  tcpEcnMarked = 0;
 
   // TCP output
   tcpRetransmits = 0;
@@ -60,6 +62,8 @@ export class Counters {
   /** Time-outs and recoveries that were undone: nothing had been lost (RFC 5682, 3522, 3708). */
   tcpSpuriousTimeouts = 0;
   tcpSpuriousRecoveries = 0;
+  /** Reductions of the window because the peer echoed a mark. */
+  tcpEcnReductions = 0;
   tcpTailLossProbes = 0;
   tcpZeroWindowProbes = 0;
   tcpResetsOut = 0;

@@ -19,6 +19,7 @@ import {
   ipVersion,
   ipv4ChecksumOk,
   ipv4Destination,
+  ipv4Ecn,
   ipv4FragmentWord,
   ipv4HeaderBytes,
   ipv4Identification,
@@ -26,6 +27,7 @@ import {
   ipv4Source,
   ipv4TotalLength,
   ipv6DestinationWord,
+  ipv6Ecn,
   ipv6FragmentId,
   ipv6FragmentOffset,
   ipv6MoreFragments,
@@ -93,6 +95,7 @@ export class IpInput {
     key.remote1 = 0;
     key.remote2 = V4_MAPPED;
     key.remote3 = source;
+    packet.ecn = ipv4Ecn(view, offset);
     packet.protocol = ipv4Protocol(view, offset);
     packet.offset = offset + headerBytes;
     packet.length = totalLength - headerBytes;
@@ -126,6 +129,7 @@ export class IpInput {
       this.counters.ipBadAddress++;
       return false;
     }
+    packet.ecn = ipv6Ecn(view, offset);
     packet.protocol = ipv6NextHeader(view, offset);
     packet.offset = offset + IPV6_HEADER_BYTES;
     packet.length = ipv6PayloadLength(view, offset);

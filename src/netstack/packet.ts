@@ -11,6 +11,8 @@ export class Packet {
   offset = 0;
   length = 0;
   checksumTrusted = false;
+  /** ECN codepoint (RFC 3168 §5). */
+  ecn = 0;
 
   // Set when this is one piece of a datagram; `offset` and `length` are then the piece's.
   isFragment = false;

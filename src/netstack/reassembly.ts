@@ -6,6 +6,7 @@
  * been used to get past filters. What is not complete after 30 s is dropped.
  */
 import type { BlockPool, Milliseconds } from "../base/index.js";
+import { ECN_CE } from "../wire/index.js";
 import type { StackContext } from "./context.js";
 import type { FlowKey } from "./flow-key.js";
 import type { Packet } from "./packet.js";
@@ -30,6 +31,8 @@ class Datagram {
   /** Sorted (start, end) pairs. */
   readonly pieces: Int32Array = new Int32Array(2 * MAX_PIECES);
   pieceCount = 0;
+  /** A piece was marked (RFC 3168 §5.3). */
+  marked = false;
   /** An overlap was seen: later pieces are swallowed until the timeout (RFC 5722 §4). */
   poisoned = false;
 }
@@ -75,12 +78,14 @@ export class Reassembler implements Timed {
     if (placed === "duplicate") return -1;
     if (placed === "overlap") return this.poison(datagram);
     datagram.received += packet.length;
+    if (packet.ecn === ECN_CE) datagram.marked = true;
     this.context.arena.u8.copyWithin(datagram.block + start, packet.offset, packet.offset + packet.length);
     if (datagram.totalLength === -1) return -1;
     const last = datagram.pieces[2 * datagram.pieceCount - 1] as number;
     if (last > datagram.totalLength) return this.poison(datagram);
     if (datagram.received < datagram.totalLength) return -1;
     packet.protocol = datagram.protocol;
+    if (datagram.marked) packet.ecn = ECN_CE;
     packet.offset = datagram.block;
     packet.length = datagram.totalLength;
     packet.isFragment = false;
@@ -129,6 +134,7 @@ export class Reassembler implements Timed {
     datagram.received = 0;
     datagram.pieceCount = 0;
     datagram.poisoned = false;
+    datagram.marked = false;
     datagram.deadline = now + REASSEMBLY_TIMEOUT_MS;
     this.context.timers.schedule(this, datagram.deadline);
     return datagram;

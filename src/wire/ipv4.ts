@@ -11,6 +11,10 @@ export const IPV4_DONT_FRAGMENT = 0x4000;
 export const IPV4_MORE_FRAGMENTS = 0x2000;
 export const IPV4_FRAGMENT_OFFSET_MASK = 0x1fff;
 export const DEFAULT_TTL = 64;
+/** ECN codepoints (RFC 3168 §5). */
+export const ECN_NOT_ECT = 0;
+export const ECN_ECT0 = 2;
+export const ECN_CE = 3;
 
 export function ipVersion(view: DataView, offset: number): number {
   return view.getUint8(offset) >>> 4;
@@ -48,6 +52,18 @@ export function ipv4Source(view: DataView, offset: number): number {
 
 export function ipv4Destination(view: DataView, offset: number): number {
   return view.getInt32(offset + 16);
+}
+
+/** The two ECN bits (RFC 3168 §5). */
+export function ipv4Ecn(view: DataView, offset: number): number {
+  return view.getUint8(offset + 1) & 3;
+}
+
+/** Makes a header that `writeIpv4` wrote ECN-capable; the checksum follows (RFC 1624 §3). */
+export function setIpv4Ect(view: DataView, offset: number): void {
+  view.setUint8(offset + 1, ECN_ECT0);
+  const sum = view.getUint16(offset + 10) - ECN_ECT0;
+  view.setUint16(offset + 10, sum < 0 ? sum + 0xffff : sum);
 }
 
 /** True when the header's own checksum is right. */

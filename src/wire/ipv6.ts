@@ -2,7 +2,7 @@
  * IPv6 headers and extension headers (RFC 8200): accessors over a DataView, and writers. The caller has
  * checked that the fixed 40 (or 8) bytes are there.
  */
-import { DEFAULT_TTL } from "./ipv4.js";
+import { DEFAULT_TTL, ECN_ECT0 } from "./ipv4.js";
 
 export const IPV6_HEADER_BYTES = 40;
 export const IPV6_FRAGMENT_BYTES = 8;
@@ -34,6 +34,16 @@ export function ipv6SourceWord(view: DataView, offset: number, index: number): n
 
 export function ipv6DestinationWord(view: DataView, offset: number, index: number): number {
   return view.getInt32(offset + 24 + (index << 2));
+}
+
+/** The two ECN bits: the low end of the traffic class (RFC 3168 §5, RFC 8200 §7). */
+export function ipv6Ecn(view: DataView, offset: number): number {
+  return (view.getUint8(offset + 1) >>> 4) & 3;
+}
+
+/** Makes a header that `writeIpv6` wrote ECN-capable. */
+export function setIpv6Ect(view: DataView, offset: number): void {
+  view.setUint8(offset + 1, ECN_ECT0 << 4);
 }
 
 /** The fixed header up to the addresses; the caller writes those at +8 and +24. */

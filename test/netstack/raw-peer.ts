@@ -19,10 +19,14 @@ import {
   PROTOCOL_ICMP4,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
+  setIpv4Ect,
+  setIpv6Ect,
   sumAddress,
   sumBytes,
   sumPseudoHeader,
   TCP_ACK,
+  TCP_CWR,
+  TCP_ECE,
   TCP_FIN,
   TCP_PSH,
   TCP_RST,
@@ -47,6 +51,8 @@ const FLAG_NAMES: readonly [string, number][] = [
   ["R", TCP_RST],
   ["P", TCP_PSH],
   [".", TCP_ACK],
+  ["E", TCP_ECE],
+  ["W", TCP_CWR],
 ];
 
 /** A TCP segment that the stack sent. */
@@ -66,6 +72,8 @@ export interface Sent {
   /** Relative to the peer's ISS. */
   sack: [number, number][];
   gsoSize: number;
+  /** ECN codepoint of the IP header. */
+  ecn: number;
 }
 
 export interface SegmentSpec {
@@ -80,6 +88,8 @@ export interface SegmentSpec {
   /** Blocks relative to the stack's ISS. */
   sack?: [number, number][];
   badChecksum?: boolean;
+  /** A router has marked it: congestion experienced. */
+  marked?: boolean;
 }
 
 export interface PeerOptions {
@@ -288,10 +298,24 @@ export class RawPeer implements Link, StackHandler {
     payload.set(options, 20);
     payload.set(data, headerBytes);
     const packet = this.ip(PROTOCOL_TCP, payload, 16);
+    if (spec.marked) this.mark(packet);
     if (spec.badChecksum)
       packet[packet.length - payload.length + 16] =
         1 ^ (packet[packet.length - payload.length + 16] as number);
     return packet;
+  }
+
+  /** ECT(0) and then, as a router does, CE: the same field plus one (RFC 1624). */
+  private mark(packet: Uint8Array): void {
+    const view = new DataView(packet.buffer);
+    if (this.family === 4) {
+      setIpv4Ect(view, 0);
+      view.setUint8(1, 3);
+      view.setUint16(10, view.getUint16(10) - 1);
+    } else {
+      setIpv6Ect(view, 0);
+      view.setUint8(1, 3 << 4);
+    }
   }
 
   /** Port of the stack's end: 80, or what `connect` chose. */
@@ -369,6 +393,7 @@ export class RawPeer implements Link, StackHandler {
       timestamps: options.hasTimestamps ? [options.tsValue, options.tsEcho] : null,
       sack,
       gsoSize,
+      ecn: this.family === 4 ? view.getUint8(1) & 3 : (view.getUint8(1) >> 4) & 3,
     };
   }
 

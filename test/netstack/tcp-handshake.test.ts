@@ -199,7 +199,7 @@ function connecting(): RawPeer {
 t.test("RFC 9293 §3.5: three-way handshake, active", async t => {
   const peer = connecting();
   const syn = peer.only();
-  t.equal(describe(syn), "S 0:0 ack 0");
+  t.equal(describe(syn), "SEW 0:0 ack 0", "RFC 3168 §6.1.1: it asks for ECN");
   t.ok(syn.sackPermitted && syn.windowScale >= 0 && syn.timestamps !== null && syn.mss === 1460);
   t.ok(peer.stackPort >= 49_152, "RFC 6335 §6: an ephemeral port");
   peer.step(30);

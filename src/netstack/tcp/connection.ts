@@ -25,6 +25,7 @@ import { ReceiveTuner, tuneSendRing } from "./autotune.js";
 import { createCongestionControl } from "./congestion/index.js";
 import type { ConnectionList } from "./connection-list.js";
 import { DEFAULT_MSS_V4, FIN_WAIT_2_MS, MIN_MSS, TIME_WAIT_REUSE_MS } from "./constants.js";
+import { Ecn } from "./ecn.js";
 import { windowShiftFor } from "./handshake.js";
 import { HeaderTemplate, sendReset } from "./output.js";
 import { Receiver } from "./receiver.js";
@@ -56,6 +57,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   readonly template: HeaderTemplate;
   readonly snd: Sender;
   readonly rcv: Receiver;
+  readonly ecn: Ecn;
   /** The peer opened it. */
   readonly passive: boolean;
 
@@ -116,6 +118,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.template = new HeaderTemplate(key, timestampOffset);
     this.snd = new Sender(iss, congested, createCongestionControl(congested, options.congestion), counters);
     this.rcv = new Receiver(counters, options.defaultWindowBytes);
+    this.ecn = new Ecn(iss);
     this.rcv.offeredMss = Math.max(attachment.link.mtu - this.template.ipBytes - TCP_HEADER_BYTES, MIN_MSS);
     this.offeredShift = windowShiftFor(options.maxRingBytes);
     this.passive = state === "LISTEN";

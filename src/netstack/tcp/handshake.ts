@@ -1,4 +1,4 @@
-/** What the two SYNs agree on: segment size, window scale, SACK, timestamps (RFC 9293 §3.7.1, 7323, 2018). */
+/** What the two SYNs agree on: segment size, window scale, SACK, timestamps, ECN (RFC 9293 §3.7.1, 7323, 2018, 3168). */
 import type { Milliseconds } from "../../base/index.js";
 import type { TcpConnection } from "./connection.js";
 import { DEFAULT_MSS_V4, DEFAULT_MSS_V6, MAX_WINDOW_SHIFT, MIN_MSS } from "./constants.js";
@@ -10,6 +10,7 @@ export function negotiate(c: TcpConnection, segment: Segment, now: Milliseconds)
   const { snd, rcv } = c;
   const defaultMss = c.key.family === 4 ? DEFAULT_MSS_V4 : DEFAULT_MSS_V6;
   c.peerMss = Math.max(options.mss === 0 ? defaultMss : options.mss, MIN_MSS);
+  c.ecn.negotiate(segment.flags);
   c.scaling = options.windowScale >= 0;
   if (c.scaling) {
     snd.windowShift = options.windowScale;

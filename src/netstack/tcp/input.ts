@@ -8,6 +8,7 @@ import type { Milliseconds } from "../../base/index.js";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../wire/index.js";
 import type { TcpConnection } from "./connection.js";
 import { CHALLENGE_ACK_MS, PAWS_IDLE_MS } from "./constants.js";
+import { takeEcho, takeMark } from "./ecn.js";
 import { negotiate } from "./handshake.js";
 import { sendReset } from "./output.js";
 import type { Segment } from "./segment.js";
@@ -30,6 +31,7 @@ export function onSegment(c: TcpConnection, segment: Segment, now: Milliseconds)
   if (!checkReset(c, segment, now)) return;
   if (!checkSyn(c, segment, now)) return;
   if (!checkAck(c, segment, now)) return;
+  takeMark(c, segment);
   takeText(c, segment, now);
   takeFin(c, segment, now);
   c.wantTurn();
@@ -180,6 +182,7 @@ function checkAck(c: TcpConnection, segment: Segment, now: Milliseconds): boolea
   }
   if (ahead >= 0) {
     c.bytesOut += snd.onAck(segment, now);
+    takeEcho(c, segment, now);
     armAfterAck(c, ahead > 0, now);
     if (ahead > 0) c.onAcknowledged(now);
   }

@@ -9,6 +9,8 @@ import {
   finishSum,
   IPV4_DONT_FRAGMENT,
   PROTOCOL_TCP,
+  setIpv4Ect,
+  setIpv6Ect,
   sumBytes,
   sumPseudoHeader,
   TCP_ACK,
@@ -69,10 +71,12 @@ export function sendSyn(c: TcpConnection, now: number): boolean {
   if (!passive || c.scaling) end += writeWindowScale(view, end, c.offeredShift);
   const headerBytes = end - at - ipBytes;
   const ack = passive ? rcv.nxt : 0;
-  const flags = passive ? TCP_SYN | TCP_ACK : TCP_SYN;
+  // RFC 3168 §6.1.1.1: asked once.
+  const ecn = c.ecn.synFlags(passive, c.attachment.link.congested && snd.retransmits === 0);
+  const flags = (passive ? TCP_SYN | TCP_ACK : TCP_SYN) | ecn;
   writeTcp(view, at + ipBytes, c.key.ports, snd.iss, ack, headerBytes, flags, rcv.offerInitialWindow());
   if (passive) rcv.onAckSent();
-  finish(c, at, headerBytes, 0, 0);
+  finish(c, at, headerBytes, 0, 0, false);
   return true;
 }
 
@@ -90,15 +94,17 @@ export function sendAck(c: TcpConnection, seq: Seq, now: number): boolean {
     if (count > 0) end += writeSack(view, end, sackBlocks, count);
   }
   const headerBytes = end - at - ipBytes;
-  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, TCP_ACK, rcv.offerWindow());
+  const flags = TCP_ACK | c.ecn.takeFlags(false);
+  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, flags, rcv.offerWindow());
   rcv.onAckSent();
-  finish(c, at, headerBytes, 0, 0);
+  finish(c, at, headerBytes, 0, 0, false);
   return true;
 }
 
 /**
  * Bytes [seq, seq + length) of the send ring, as one segment or as a super-segment of `gsoSize` pieces.
  * SACK blocks never ride on data: its header keeps one length, and `sendAck` reports them.
+ * @param fresh the bytes leave for the first time
  */
 export function sendData(
   c: TcpConnection,
@@ -106,22 +112,25 @@ export function sendData(
   length: number,
   flags: number,
   gsoSize: number,
+  fresh: boolean,
   now: number,
 ): boolean {
-  const { rcv, snd } = c;
+  const { rcv, snd, ecn } = c;
   const { ipBytes } = c.template;
   const headerBytes = TCP_HEADER_BYTES + (rcv.timestamps ? TCP_TIMESTAMP_BYTES : 0);
   const at = c.attachment.reserve(ipBytes + headerBytes + length);
   if (at === -1) return false;
   const view = c.context.arena.view;
-  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, flags, rcv.offerWindow());
+  const capable = ecn.enabled && fresh && length > 0;
+  const allFlags = flags | ecn.takeFlags(capable);
+  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, allFlags, rcv.offerWindow());
   if (rcv.timestamps) {
     writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, timestampNow(c, now), rcv.tsRecent);
   }
   if (length > 0) snd.ring?.copyOut(snd.positionOf(seq), at + ipBytes + headerBytes, length);
   // Duplicate ACKs and SACK blocks need a segment without data.
   if (rcv.duplicatesOwed === 0) rcv.onAckSent();
-  finish(c, at, headerBytes, length, gsoSize);
+  finish(c, at, headerBytes, length, gsoSize, capable);
   return true;
 }
 
@@ -132,12 +141,23 @@ export function sendReset(c: TcpConnection, seq: Seq, ack: Seq, flags: number): 
 }
 
 /** IP header, checksum as the link wants it, and off it goes. */
-function finish(c: TcpConnection, at: number, tcpBytes: number, payloadBytes: number, gsoSize: number): void {
+function finish(
+  c: TcpConnection,
+  at: number,
+  tcpBytes: number,
+  payloadBytes: number,
+  gsoSize: number,
+  ecnCapable: boolean,
+): void {
   const { arena, counters } = c.context;
   const { ipBytes, addressSum } = c.template;
   const { link } = c.attachment;
   const segmentBytes = tcpBytes + payloadBytes;
   writeIpHeader(arena.view, at, c.key, PROTOCOL_TCP, segmentBytes, IPV4_DONT_FRAGMENT, 0);
+  if (ecnCapable) {
+    if (c.key.family === 4) setIpv4Ect(arena.view, at);
+    else setIpv6Ect(arena.view, at);
+  }
   let sum = sumPseudoHeader(addressSum, PROTOCOL_TCP, segmentBytes);
   if (link.checksum === "full") sum = finishSum(sum + sumBytes(arena, at + ipBytes, segmentBytes));
   arena.view.setUint16(at + ipBytes + CHECKSUM_AT, sum);

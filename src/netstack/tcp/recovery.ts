@@ -13,6 +13,7 @@
  * and partial ACKs do (RFC 6582). PRR governs the window in recovery; after a time-out it is slow start.
  */
 import type { Milliseconds } from "../../base/index.js";
+import { TCP_ECE } from "../../wire/index.js";
 import type { Counters } from "../counters.js";
 import { DUPLICATE_ACK_THRESHOLD } from "./constants.js";
 import { Prr } from "./prr.js";
@@ -115,7 +116,8 @@ export class LossRecovery {
       this.informModel(delivered, lostBytes, now);
     } else if (this.phase === "recovery") {
       this.glide(delivered, acked > 0 && lostBytes === 0);
-    } else if (delivered > 0) {
+    } else if (delivered > 0 && !segment.has(TCP_ECE)) {
+      // RFC 3168 §6.1.2: an ACK that echoes a mark does not widen the window.
       this.grow(delivered, priorInFlight, now);
     }
   }

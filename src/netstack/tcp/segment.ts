@@ -1,5 +1,6 @@
 /** The inbound segment that is being processed: one instance per stack, filled again for each. */
 import {
+  ECN_CE,
   TCP_FIN,
   TCP_HEADER_BYTES,
   TCP_SYN,
@@ -24,6 +25,8 @@ export class Segment {
   /** Payload: arena bytes [offset, offset + length). */
   offset = 0;
   length = 0;
+  /** A router marked it: congestion experienced (RFC 3168 §5). */
+  marked = false;
   readonly options: TcpOptions = new TcpOptions();
 
   /** Reads the header and sets the key's ports; false when the lengths in it cannot be. */
@@ -37,6 +40,7 @@ export class Segment {
     this.ack = tcpAcknowledgment(view, at);
     this.flags = tcpFlags(view, at);
     this.window = tcpWindow(view, at);
+    this.marked = packet.ecn === ECN_CE;
     this.offset = at + headerBytes;
     this.length = packet.length - headerBytes;
     this.options.parse(view, at, headerBytes);

@@ -95,6 +95,8 @@ function nextLength(c: TcpConnection): number {
   let length = Math.min(unsent, largestSend(c));
   const { spurious } = snd.recovery;
   if (spurious.holding) length = Math.min(length, spurious.newSegmentsWanted * mss);
+  // CWR belongs on one segment, not on each piece of a super-segment.
+  if (c.ecn.cwrOwed) length = Math.min(length, mss);
   if (length > congestion) {
     snd.cwndLimited = true;
     // Whole segments only, or the window would be cut into crumbs.
@@ -126,7 +128,7 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   const { snd } = c;
   const last = length === snd.unsent;
   const flags = TCP_ACK | (last && length > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
-  if (!sendData(c, snd.nxt, length, flags, length > snd.mss ? snd.mss : 0, now)) return false;
+  if (!sendData(c, snd.nxt, length, flags, length > snd.mss ? snd.mss : 0, true, now)) return false;
   let at = snd.nxt;
   for (let left = length; left > snd.mss; left -= snd.mss) {
     const end = seqAdd(at, snd.mss);
@@ -175,7 +177,7 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
     fin = false;
   }
   const flags = TCP_ACK | (payload > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
-  if (!sendData(c, start, payload, flags, 0, now)) return 0;
+  if (!sendData(c, start, payload, flags, 0, false, now)) return 0;
   c.context.counters.tcpRetransmits++;
   queue.markRetransmitted(index, now);
   snd.recovery.onSent(payload);
