@@ -182,6 +182,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   accept(): void {
     if (this.currentState !== "LISTEN") return;
     this.setState("SYN-RECEIVED");
+    this.layer.onAccepted(this);
     this.synOwed = true;
     this.wantTurn();
   }
