@@ -11,7 +11,7 @@
  *
  * Incoming datagrams arrive as GRO batches and are opened in place and handed to the stack.
  */
-import { ENDPOINT_BYTES, hasLocalAddress, type Milliseconds, NEVER } from "../base/index.js";
+import { ENDPOINT_BYTES, type Milliseconds, NEVER } from "../base/index.js";
 import { EAGAIN, EPOLLIN, EPOLLOUT, type UdpSocket } from "../linux/index.js";
 import type { Link, Stack } from "../netstack/index.js";
 import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
@@ -178,15 +178,8 @@ export class Tunnel implements Source, Machine, DatagramOutput {
       return false;
     }
     if (result < 0) this.counters.sendErrors++;
-    this.noticeLostAddress(peer);
     this.discardRun();
     return true;
-  }
-
-  /** The socket cleared our address in the record: it is no longer one of this machine's. */
-  private noticeLostAddress(peer: Peer): void {
-    if (hasLocalAddress(this.context.arena.u8, this.endpoint)) return;
-    if (hasLocalAddress(peer.endpoint, 0)) peer.forgetLocalAddress();
   }
 
   /** Keeps what was not sent, and waits until the socket takes more. */

@@ -251,3 +251,26 @@ t.test("RFC 6937: recovery neither stalls nor bursts", async t => {
   }
   t.ok(snd.inFlight <= before);
 });
+
+t.test("RFC 6298 §3: what waited for a retransmission below it is no round trip", async t => {
+  const peer = inFlight(3, { timestamps: false, mss: MSS });
+  const before = peer.connection?.srttMs ?? 0;
+  peer.step(5000);
+  t.equal(sequences(peer)[0], at(0));
+  // Segments 1 and 2 had arrived at once; their ACK comes with the hole's, seconds after they were sent.
+  peer.send({ flags: ".", seq: 1, ack: at(3) });
+  t.equal(peer.connection?.srttMs, before);
+});
+
+t.test("RFC 9293 §3.7.1: a probe is no larger than the link has become", async t => {
+  const peer = inFlight(3);
+  peer.mtu = 600;
+  peer.step(900);
+  t.ok(peer.stack.counters.tcpTailLossProbes > 0);
+  const probes = peer.sent();
+  t.ok(probes.length > 0);
+  t.ok(
+    probes.every(segment => segment.data.length <= 560),
+    probes.map(segment => segment.data.length).join(),
+  );
+});

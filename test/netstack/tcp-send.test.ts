@@ -120,6 +120,20 @@ t.test(
   },
 );
 
+t.test("RFC 9293 §3.8.6: an ACK on a retransmission does not stretch the window", async t => {
+  const peer = established({}, { sack: true, window: 1460 });
+  peer.write(pattern(9000));
+  peer.dispatch();
+  t.equal(peer.sent().length, 1);
+  // A byte of the peer that is ahead of its first hundred, and a right edge at 1461 + 3000.
+  peer.send({ flags: ".", seq: 101, ack: 1461, window: 3000, data: "x" });
+  // The hundred come again, acknowledge more, and tell the same edge.
+  peer.send({ flags: ".", seq: 1, ack: 2921, window: 1540, data: pattern(100) });
+  peer.step(2000);
+  const ends = peer.sent().map(s => s.seq + s.data.length);
+  t.ok(ends.length > 1 && ends.every(end => end <= 4461), ends.join());
+});
+
 t.test("no Nagle: small writes leave at once", async t => {
   const peer = established();
   for (let i = 0; i < 3; i++) {

@@ -14,7 +14,6 @@
 import type { Milliseconds, Ring } from "../../base/index.js";
 import type { Counters } from "../counters.js";
 import type { CongestionControl } from "./congestion/index.js";
-import { DeliveryRate } from "./delivery-rate.js";
 import { Pacer } from "./pacer.js";
 import { LossRecovery } from "./recovery.js";
 import { RttEstimator } from "./rtt.js";
@@ -51,7 +50,6 @@ export class Sender {
   readonly congestion: CongestionControl;
   readonly recovery: LossRecovery;
   readonly pacer: Pacer = new Pacer();
-  readonly rate: DeliveryRate = new DeliveryRate();
   /** Of the last segment, sent once, that the current ACK delivered; negative when there was none. */
   latestRtt: Milliseconds = -1.1;
   lastSentAt: Milliseconds = -1.1;
@@ -119,7 +117,6 @@ export class Sender {
     this.earliest = -1;
     this.recovery.spurious.onAck(segment.options);
     this.recovery.rack.onAck(this.recovery.spurious.echoIsOlder);
-    this.rate.begin();
     this.windowChanged = this.updateWindow(segment);
     let delivered = 0;
     if (segment.options.sackCount > 0 && this.sackPermitted)
@@ -141,15 +138,8 @@ export class Sender {
     return bytes;
   }
 
-  /** [start, end) has just been sent for the first time. */
-  enter(start: Seq, end: Seq, now: Milliseconds): void {
-    this.queue.push(start, end, now);
-    if (this.congested) this.rate.stamp(this.queue, this.queue.count - 1);
-  }
-
   /** Entry `index` was delivered just now, for the first time: a round trip if it was sent once. */
   noteDelivered(index: number): void {
-    if (this.congested) this.rate.onDelivered(this.queue, index);
     const flags = this.queue.flagsOf(index);
     if ((flags & RETRANSMITTED) !== 0) return;
     if ((flags & LOST) !== 0) this.recovery.spurious.originalDelivered = true;
@@ -164,14 +154,20 @@ export class Sender {
     }
   }
 
-  /** RFC 9293 §3.10.7.4: SND.WL1 and SND.WL2 keep old segments from changing the window. */
+  /**
+   * RFC 9293 §3.10.7.4: SND.WL1 and SND.WL2 keep old segments from changing the window.
+   * DEVIATION(RFC 9293 §3.10.7.4): one that moves SND.UNA always tells the window, though it may be a
+   * retransmission with an old sequence number. To keep SND.WND then would move its right edge, SND.UNA +
+   * SND.WND, beyond what the peer has ever offered.
+   */
   private updateWindow(segment: Segment): boolean {
-    if (!seqLt(this.wl1, segment.seq) && !(this.wl1 === segment.seq && seqLeq(this.wl2, segment.ack))) {
-      return false;
-    }
-    const before = this.wnd;
+    const isNewer =
+      seqLt(this.wl1, segment.seq) || (this.wl1 === segment.seq && seqLeq(this.wl2, segment.ack));
+    if (!isNewer && !seqLt(this.una, segment.ack)) return false;
+    const { wnd, wl1 } = this;
     this.setWindow(segment, this.windowShift);
-    return this.wnd !== before;
+    if (!isNewer) this.wl1 = wl1;
+    return this.wnd !== wnd;
   }
 
   /** @param shift 0 for a SYN, whose window is never scaled (RFC 7323 §2.2) */
@@ -184,9 +180,11 @@ export class Sender {
 
   /** Drops entries below `ack`; returns the bytes among them that no SACK had reported before. */
   private shiftAcked(ack: Seq, now: Milliseconds): number {
-    const { queue, recovery } = this;
+    const { queue, recovery, earliest, latest } = this;
     let delivered = 0;
+    let ambiguous = false;
     while (queue.count > 0 && seqLeq(queue.endOf(0), ack)) {
+      if ((queue.flagsOf(0) & RETRANSMITTED) !== 0) ambiguous = true;
       if ((queue.flagsOf(0) & SACKED) === 0) {
         delivered += queue.lengthOf(0);
         recovery.rack.onDelivered(queue, 0, now, this.rtt.minRtt);
@@ -198,6 +196,11 @@ export class Sender {
     if (queue.count > 0 && seqLt(queue.startOf(0), ack)) {
       delivered += seqDistance(ack, queue.startOf(0));
       queue.trim(ack);
+    }
+    // RFC 6298 §3: what lies above a hole has waited for the hole's retransmission. Only its SACK tells its time.
+    if (ambiguous) {
+      this.earliest = earliest;
+      this.latest = latest;
     }
     return delivered;
   }

@@ -83,6 +83,8 @@ export function armPersist(c: TcpConnection, now: Milliseconds): void {
 export function onSendTimer(c: TcpConnection, now: Milliseconds): void {
   const kind = c.sendTimer;
   c.armSend("none", NEVER);
+  // What is sent from here on does not wait for a turn, and the link's MTU may have changed since the last one.
+  if (isSynchronized(c.state)) c.checkMss();
   switch (kind) {
     case "syn":
       return onSynTimer(c, now);

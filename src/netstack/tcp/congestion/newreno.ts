@@ -36,7 +36,7 @@ export class NewReno implements CongestionControl {
     }
   }
 
-  onSample(): void {}
+  onDelivered(): void {}
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;
