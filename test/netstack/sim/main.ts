@@ -1,22 +1,28 @@
 /**
- * `npm run sim [-- --seeds N --seed S --no-table --json]`: seeded transfers between two stacks under a virtual
- * clock, every byte checked; then the table of goodput by round trip time and loss.
+ * `npm run sim [-- --seeds N --seed S --no-table --json]`: seeded transfers under a virtual clock, between
+ * two stacks and between a stack and a scripted peer, with everything checked that `run.ts` lists; then the
+ * table of goodput by round trip time and loss.
  *
- * A failing seed names the command that runs it alone. With `--json` the last line is
+ * A failing seed names the command that runs it alone, and the first one is made as simple as it can be while it
+ * still fails (`--scenario` runs what is printed). With `--json` the last line is
  * `{"seeds","failed","table":[{"congestion","rttMs","loss","share",…}]}`. Exit code 1 when a seed failed.
  */
 import { parseArgs } from "node:util";
 import { runScenario } from "./run.js";
-import { scenarioOf } from "./scenario.js";
+import { type Scenario, scenarioOf } from "./scenario.js";
+import { shrink } from "./shrink.js";
 import { type Cell, CONGESTION_CONTROLS, LOSSES, measureCell, RTTS_MS, tableLines } from "./table.js";
 
 const DEFAULT_SEEDS = 300;
+const SHRINK_TRIES = 500;
 const USAGE = "usage: npm run sim [-- --seeds N | --seed S] [--no-table] [--json]";
 
 interface Options {
   seeds: number[];
   table: boolean;
   json: boolean;
+  /** One that was printed, instead of seeds. */
+  scenario: Scenario | null;
 }
 
 function readOptions(args: string[]): Options {
@@ -25,6 +31,7 @@ function readOptions(args: string[]): Options {
     options: {
       seeds: { type: "string" },
       seed: { type: "string" },
+      scenario: { type: "string" },
       "no-table": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
@@ -39,6 +46,7 @@ function readOptions(args: string[]): Options {
     seeds: one === null ? Array.from({ length: many }, (_, i) => i + 1) : [one],
     table: !values["no-table"] && one === null,
     json: values.json,
+    scenario: values.scenario === undefined ? null : (JSON.parse(values.scenario) as Scenario),
   };
 }
 
@@ -50,18 +58,30 @@ function progress(text: string): void {
 function runSeeds(seeds: readonly number[]): number {
   const started = Date.now();
   let failed = 0;
+  let first: number | null = null;
   for (const [index, seed] of seeds.entries()) {
     progress(`${index} of ${seeds.length} seeds, ${failed} failed`);
     const failure = runScenario(scenarioOf(seed));
     if (failure === null) continue;
+    first ??= seed;
     failed++;
     progress("");
     console.log(`FAILED seed ${seed}: ${failure}\n  again: npm run sim -- --seed ${seed}`);
   }
   progress("");
+  if (first !== null) explain(scenarioOf(first));
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
   console.log(`${seeds.length} seeds in ${seconds} s: ${failed} failed`);
   return failed;
+}
+
+/** The smallest scenario that still fails, out of the first seed that does. */
+function explain(scenario: Scenario): void {
+  progress(`making seed ${scenario.seed} simpler`);
+  const least = shrink(scenario, candidate => runScenario(candidate) !== null, SHRINK_TRIES);
+  progress("");
+  console.log(`the least of seed ${scenario.seed} that fails: ${runScenario(least)}`);
+  console.log(`  npm run sim -- --scenario '${JSON.stringify(least)}'`);
 }
 
 function makeTable(): Cell[] {
@@ -83,11 +103,17 @@ function makeTable(): Cell[] {
 }
 
 try {
-  const { seeds, table, json } = readOptions(process.argv.slice(2));
-  const failed = runSeeds(seeds);
-  const cells = table ? makeTable() : [];
-  if (json) console.log(JSON.stringify({ seeds: seeds.length, failed, table: cells }));
-  process.exitCode = failed === 0 ? 0 : 1;
+  const { seeds, table, json, scenario } = readOptions(process.argv.slice(2));
+  if (scenario !== null) {
+    const failure = runScenario(scenario);
+    console.log(failure === null ? "holds" : `FAILED: ${failure}`);
+    process.exitCode = failure === null ? 0 : 1;
+  } else {
+    const failed = runSeeds(seeds);
+    const cells = table ? makeTable() : [];
+    if (json) console.log(JSON.stringify({ seeds: seeds.length, failed, table: cells }));
+    process.exitCode = failed === 0 ? 0 : 1;
+  }
 } catch (error) {
   console.error(`${(error as Error).message}\n${USAGE}`);
   process.exitCode = 2;

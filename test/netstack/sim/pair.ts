@@ -19,6 +19,7 @@ export const SERVER_V4: Address = Address.from("10.96.3.9");
 export const CLIENT_V6: Address = Address.from("fd00:1::2");
 export const SERVER_V6: Address = Address.from("fd00:2::9");
 export const DEFAULT_RING_BYTES: number = 256 << 10;
+const POOL_BYTES = 64 << 20;
 
 /** One end of a connection under test. */
 export class End {
@@ -66,11 +67,13 @@ export interface PairOptions {
   up?: number;
   down?: number;
   ringBytes?: number;
+  /** Where the clock starts. */
+  startMs?: number;
   stack?: Partial<StackOptions>;
 }
 
 export class Pair implements StackHandler {
-  readonly world: World = new World();
+  readonly world: World;
   readonly random: Prng;
   readonly client: Stack;
   readonly server: Stack;
@@ -85,7 +88,8 @@ export class Pair implements StackHandler {
 
   constructor(options: PairOptions) {
     this.options = options;
-    const { world } = this;
+    const world = new World(POOL_BYTES, options.startMs);
+    this.world = world;
     this.random = new Prng(options.seed ?? 1);
     const shared = {
       arena: world.arena,
@@ -136,6 +140,11 @@ export class Pair implements StackHandler {
   onTcpSyn(connection: TcpConnection): void {
     if (this.onSyn !== null) {
       this.onSyn(connection);
+      return;
+    }
+    // A SYN that was delayed for longer than its connection lasted.
+    if (this.serverEnd !== null) {
+      connection.refuse();
       return;
     }
     this.takeServerEnd(connection);

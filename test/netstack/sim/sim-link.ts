@@ -1,15 +1,16 @@
 /**
- * A seeded link between two stacks: delay, rate, a drop-tail queue, random loss, reordering, duplication,
- * corruption. Each end is a `Link`; what one commits reaches the other stack some virtual time later.
+ * A seeded link between two stacks: delay, rate, a drop-tail queue, random and bursty loss,
+ * reordering, duplication, corruption, a path MTU that tells or hides itself. Each end is a `Link`; what one commits reaches the other stack some virtual time later.
  *
  * A super-segment is cut into wire segments as a network card would, unless the link is like a TUN device,
  * which passes it on whole and trusts its checksum.
  */
 import type { Milliseconds } from "../../../src/base/index.js";
-import type { ChecksumMode, Link, Stack } from "../../../src/netstack/index.js";
+import type { ChecksumMode, Link } from "../../../src/netstack/index.js";
 import { finishSum, foldSum, sumBytes } from "../../../src/wire/index.js";
 import type { Prng } from "./prng.js";
-import type { World } from "./world.js";
+import type { Witness } from "./witness.js";
+import type { Host, World } from "./world.js";
 
 export interface LinkConditions {
   mtu: number;
@@ -19,6 +20,9 @@ export interface LinkConditions {
   /** Bytes that wait for the rate before more are dropped. */
   queueBytes: number;
   loss: number;
+  /** Chance, per packet, that a burst of losses begins with it, and how many packets it takes on average. */
+  burst: number;
+  burstPackets: number;
   duplicate: number;
   /** Share of packets that take up to `reorderMs` longer. */
   reorder: number;
@@ -36,6 +40,8 @@ export const PERFECT: LinkConditions = {
   bytesPerMs: Number.POSITIVE_INFINITY,
   queueBytes: Number.POSITIVE_INFINITY,
   loss: 0,
+  burst: 0,
+  burstPackets: 0,
   duplicate: 0,
   reorder: 0,
   reorderMs: 0,
@@ -46,6 +52,8 @@ export const PERFECT: LinkConditions = {
 };
 
 const MAX_PACKET_BYTES = 65_536;
+/** Retransmissions back off: counted in packets alone, a burst would outlast a connection. */
+const MAX_BURST_MS: Milliseconds = 500;
 
 export class SimLink implements Link {
   readonly maxGsoBytes: number;
@@ -58,12 +66,19 @@ export class SimLink implements Link {
   bytesSent = 0;
   /** Sees every packet before the link does anything to it; false drops it. */
   filter: ((packet: Uint8Array) => boolean) | null = null;
+  /** Sees what this end sends and is given. */
+  witness: Witness | null = null;
+  /** A larger packet is dropped by a router on the way. */
+  pathMtu: number = Number.POSITIVE_INFINITY;
+  /** The router says so (RFC 1191, RFC 8201). */
+  pathMtuTold = true;
   private readonly world: World;
   private readonly random: Prng;
   private readonly out: number;
   private readonly in: number;
   private peer: SimLink | null = null;
-  private stack: Stack | null = null;
+  private stack: Host | null = null;
+  private burstEnd: Milliseconds = 0;
   private busyUntil: Milliseconds = 0;
 
   constructor(world: World, random: Prng, conditions: LinkConditions) {
@@ -79,7 +94,7 @@ export class SimLink implements Link {
   }
 
   /** Joins two ends; each delivers to its own stack. */
-  static join(a: SimLink, stackA: Stack, b: SimLink, stackB: Stack): void {
+  static join(a: SimLink, stackA: Host, b: SimLink, stackB: Host): void {
     a.peer = b;
     a.stack = stackA;
     b.peer = a;
@@ -106,11 +121,18 @@ export class SimLink implements Link {
     this.packetsSent++;
     this.bytesSent += packet.length;
     const { conditions, random, world } = this;
+    this.witness?.onSent(packet);
     if (this.filter !== null && !this.filter(packet)) return;
+    if (packet.length > this.pathMtu) {
+      this.packetsLost++;
+      if (this.pathMtuTold) this.tellPathMtu(packet);
+      return;
+    }
     const start = Math.max(world.now, this.busyUntil);
     if (
       (start - world.now) * conditions.bytesPerMs > conditions.queueBytes ||
-      random.chance(conditions.loss)
+      random.chance(conditions.loss) ||
+      this.isInBurst()
     ) {
       this.packetsLost++;
       return;
@@ -122,16 +144,35 @@ export class SimLink implements Link {
       const at = random.between(0, packet.length - 1);
       packet[at] = (packet[at] as number) ^ (1 << random.between(0, 7));
     }
-    this.arriveAt(at, packet);
-    if (random.chance(conditions.duplicate)) this.arriveAt(at + random.real() * conditions.reorderMs, packet);
+    const { peer } = this;
+    peer?.arriveAt(at, packet);
+    if (random.chance(conditions.duplicate))
+      peer?.arriveAt(at + random.real() * conditions.reorderMs, packet);
+  }
+
+  /** Two states, one that loses everything (Gilbert's model), though not for longer than MAX_BURST_MS. */
+  private isInBurst(): boolean {
+    const { burst, burstPackets } = this.conditions;
+    if (burst === 0) return false;
+    const { now } = this.world;
+    const goesOn = now < this.burstEnd && this.random.chance(1 - 1 / burstPackets);
+    if (!goesOn) this.burstEnd = this.random.chance(burst) ? now + MAX_BURST_MS : 0;
+    return this.burstEnd > 0;
+  }
+
+  /** The router's ICMP error, half of the way back. */
+  private tellPathMtu(packet: Uint8Array): void {
+    const error = packetTooBig(packet, this.pathMtu);
+    fillChecksums(error, this.world);
+    this.arriveAt(this.world.now + this.conditions.delayMs, error);
   }
 
   private arriveAt(at: Milliseconds, packet: Uint8Array): void {
-    const { peer } = this;
-    this.world.schedule(at, now => peer?.arrive(packet, now));
+    this.world.schedule(at, now => this.arrive(packet, now));
   }
 
   private arrive(packet: Uint8Array, now: Milliseconds): void {
+    this.witness?.onReceived(packet);
     this.world.arena.u8.set(packet, this.in);
     this.stack?.process(this, this.in, packet.length, now, this.conditions.tunLike);
   }
@@ -161,6 +202,33 @@ function cutSegments(packet: Uint8Array, gsoSize: number, headerBytes: number, w
     segments.push(segment);
   }
   return segments;
+}
+
+/** RFC 792 as RFC 1191 §4 extends it, or RFC 4443 §3.2, about `packet`; checksums are still to be filled in. */
+function packetTooBig(packet: Uint8Array, mtu: number): Uint8Array {
+  const isV4 = (packet[0] as number) >> 4 === 4;
+  const ipBytes = isV4 ? 20 : 40;
+  const quoted = packet.subarray(0, ipBytes + 32);
+  const error = new Uint8Array(ipBytes + 8 + quoted.length);
+  const view = new DataView(error.buffer);
+  error.set(packet.subarray(0, ipBytes));
+  error.set(quoted, ipBytes + 8);
+  if (isV4) {
+    view.setUint16(2, error.length);
+    error[9] = 1;
+    error.set(packet.subarray(16, 20), 12);
+    error.set(packet.subarray(12, 16), 16);
+    error.set([3, 4], ipBytes);
+    view.setUint16(ipBytes + 6, mtu);
+  } else {
+    view.setUint16(4, error.length - 40);
+    error[6] = 58;
+    error.set(packet.subarray(24, 40), 8);
+    error.set(packet.subarray(8, 24), 24);
+    error.set([2, 0], ipBytes);
+    view.setUint32(ipBytes + 4, mtu);
+  }
+  return error;
 }
 
 const scratch = new WeakMap<World, number>();

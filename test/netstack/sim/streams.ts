@@ -14,12 +14,7 @@ function patternOffset(seed: number, position: number): number {
 
 /** Fills arena bytes [at, at + length) with the stream's bytes from `position` on. */
 export function writePattern(arena: Arena, at: number, length: number, seed: number, position: number): void {
-  for (let done = 0; done < length; ) {
-    const from = patternOffset(seed, position + done);
-    const run = Math.min(length - done, PERIOD - from);
-    arena.u8.set(PATTERN.subarray(from, from + run), at + done);
-    done += run;
-  }
+  arena.u8.set(patternBytes(seed, position, length), at);
 }
 
 /** Whether arena bytes [at, at + length) are the stream's bytes from `position` on. */
@@ -32,6 +27,18 @@ export function isPattern(arena: Arena, at: number, length: number, seed: number
     done += run;
   }
   return true;
+}
+
+/** The stream's bytes [position, position + length). */
+export function patternBytes(seed: number, position: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const from = patternOffset(seed, position + done);
+    const run = Math.min(length - done, PERIOD - from);
+    bytes.set(PATTERN.subarray(from, from + run), done);
+    done += run;
+  }
+  return bytes;
 }
 
 /** Fills a ring with `total` bytes as space comes free, then finishes it. */

@@ -7,6 +7,9 @@
 import { Arena, BlockPool, type Milliseconds, NEVER } from "../../../src/base/index.js";
 import type { Stack } from "../../../src/netstack/index.js";
 
+/** What the world drives: a stack, or something that plays one. */
+export type Host = Pick<Stack, "process" | "poll" | "dispatch" | "pollAt" | "connections">;
+
 export interface Delivery {
   at: Milliseconds;
   /** Packets due at the same time arrive in the order in which they were sent. */
@@ -15,14 +18,17 @@ export interface Delivery {
 }
 
 export class World {
-  now: Milliseconds = 1000;
+  now: Milliseconds;
   readonly arena: Arena;
   readonly pool: BlockPool;
-  readonly stacks: Stack[] = [];
+  readonly stacks: Host[] = [];
+  /** Called whenever everything that was due has happened. */
+  onSettled: (() => void) | null = null;
   private readonly queue: Delivery[] = [];
   private order = 0;
 
-  constructor(poolBytes: number = 64 << 20) {
+  constructor(poolBytes: number = 64 << 20, startMs: Milliseconds = 1000) {
+    this.now = startMs;
     this.arena = new Arena(poolBytes + (2 << 20));
     this.pool = new BlockPool(this.arena.reserve(poolBytes), poolBytes);
   }
@@ -47,8 +53,10 @@ export class World {
     const end = this.now + limit;
     for (;;) {
       this.settle();
+      this.onSettled?.();
       if (done()) return;
-      const next = Math.min(this.queue[0]?.at ?? NEVER, ...this.stacks.map(stack => stack.pollAt()));
+      let next = this.queue[0]?.at ?? NEVER;
+      for (const stack of this.stacks) next = Math.min(next, stack.pollAt());
       if (next === NEVER) return;
       if (next > end) {
         this.now = end;
