@@ -22,6 +22,7 @@ const PACKAGES = {
   dnsperf: ["dnsperf"],
   postgresql: ["psql", "pg_dump"],
   python3: ["/usr/bin/python3"],
+  "python3-prometheus-client": ["/usr/lib/python3/dist-packages/prometheus_client/parser.py"],
   faketime: ["faketime"],
 };
 
@@ -41,7 +42,10 @@ const RESOLVED_DIR = join(ROOT, ".cache/resolved");
 /** Debian's way to say that no service may start; removed afterwards, and not touched when there is one. */
 const POLICY = "/usr/sbin/policy-rc.d";
 
-const isThere = command => spawnSync("sh", ["-c", `command -v ${command}`]).status === 0;
+const isThere = command =>
+  command.endsWith(".py")
+    ? existsSync(command)
+    : spawnSync("sh", ["-c", `command -v ${command}`]).status === 0;
 
 function aptInstall(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };

@@ -1,133 +1,45 @@
-/**
- * `/healthz`, `/readyz` and `/metrics` for the cluster that runs the agent, over plain HTTP inside it. The
- * figures are the data plane's own, in Prometheus' text format 0.0.4; labels hold device names, never keys.
- *
- *     /healthz   this process turns over: anything else and it is started again
- *     /readyz    the data plane answers and the first catalog is there
- */
-import { createServer, type Server } from "node:http";
+/** The agent's figures in Prometheus' text format. */
 import type { DataplaneStatus } from "../api/index.js";
-import { CzctlError } from "../base/index.js";
+import { addDataplane, Exposition } from "../telemetry/index.js";
 
-export interface Measured {
+export interface AgentFigures {
+  version: string;
   /** False until devices can connect, and when the agent has stopped serving them. */
   ready: boolean;
   devices: number;
   services: number;
   /** Milliseconds since the epoch. */
   catalogChangedAt: number;
-  refusals: number;
+  /** Since when the catalog's source cannot be followed; null while it can. */
+  staleSince: number | null;
   /** Null while the data plane does not answer. */
   dataplane: DataplaneStatus | null;
 }
 
-type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
+/** WireGuard renews keys at least this often while there is anything to say (REJECT_AFTER_TIME). */
+const CONNECTED_MS = 180_000;
 
-export async function serveMetrics(port: number, measure: () => Promise<Measured>): Promise<Server> {
-  const server = createServer((req, res) => {
-    const reply = (status: number, text: string): void => {
-      res.writeHead(status, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-      res.end(text);
-    };
-    if (req.url === "/healthz") return reply(200, "ok\n");
-    if (req.url !== "/readyz" && req.url !== "/metrics") return reply(404, "not found\n");
-    measure().then(
-      measured => {
-        if (req.url === "/metrics") return reply(200, formatMetrics(measured));
-        const ready = measured.ready && measured.dataplane !== null;
-        reply(ready ? 200 : 503, ready ? "ok\n" : "not ready\n");
-      },
-      (error: Error) => reply(503, `${error.message}\n`),
-    );
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", cause => reject(cannotListen(port, cause)));
-    server.listen(port, resolve);
-  });
-  return server;
-}
-
-export function formatMetrics({ dataplane, ...agent }: Measured): string {
-  const lines: string[] = [];
-  const add = (type: "gauge" | "counter", name: string, help: string, samples: readonly Sample[]): void => {
-    lines.push(`# HELP czctl_agent_${name} ${help}`, `# TYPE czctl_agent_${name} ${type}`);
-    for (const [labels, value] of samples) lines.push(`czctl_agent_${name}${formatLabels(labels)} ${value}`);
-  };
-  const single = (value: number): Sample[] => [[{}, value]];
-  add("gauge", "devices", "Devices that are known.", single(agent.devices));
-  add("gauge", "services", "Services in the catalog.", single(agent.services));
-  add(
+/** @param now milliseconds since the epoch */
+export function agentMetrics({ dataplane, ...agent }: AgentFigures, now: number): string {
+  const to = new Exposition("czctl_agent_");
+  to.add("gauge", "build_info", "Always 1; its label is the version.", [[{ version: agent.version }, 1]]);
+  to.add("gauge", "ready", "Whether devices are served.", agent.ready && dataplane !== null ? 1 : 0);
+  to.add("gauge", "devices", "Devices that are known.", agent.devices);
+  const connected = (dataplane?.peers ?? []).filter(peer => now - peer.lastHandshakeAt < CONNECTED_MS);
+  to.add("gauge", "devices_connected", "Devices with a session.", connected.length);
+  to.add("gauge", "services", "Services in the catalog.", agent.services);
+  to.add(
     "gauge",
     "catalog_changed_timestamp_seconds",
     "When the catalog last changed.",
-    single(agent.catalogChangedAt / 1000),
+    agent.catalogChangedAt / 1000,
   );
-  add(
-    "counter",
-    "denied_total",
-    "Reported attempts at what the grant does not allow.",
-    single(agent.refusals),
-  );
-  add("gauge", "dataplane_up", "Whether the data plane answers.", single(dataplane === null ? 0 : 1));
-  if (dataplane === null) return `${lines.join("\n")}\n`;
-  add("gauge", "flows", "Open flows.", [
-    [{ protocol: "tcp" }, dataplane.flows.tcp],
-    [{ protocol: "udp" }, dataplane.flows.udp],
-  ]);
-  const peers = (figure: (peer: DataplaneStatus["peers"][number]) => number | undefined): Sample[] =>
-    dataplane.peers.flatMap((peer): Sample[] => {
-      const value = figure(peer);
-      return value === undefined ? [] : [[{ device: peer.name ?? "" }, value]];
-    });
-  add(
-    "counter",
-    "received_bytes_total",
-    "Sealed bytes from the device.",
-    peers(peer => peer.rxBytes),
-  );
-  add(
-    "counter",
-    "sent_bytes_total",
-    "Sealed bytes to the device.",
-    peers(peer => peer.txBytes),
-  );
-  add(
+  to.add(
     "gauge",
-    "handshake_timestamp_seconds",
-    "When the device last shook hands; 0 for never.",
-    peers(peer => peer.lastHandshakeAt / 1000),
+    "catalog_age_seconds",
+    "For how long the catalog's source could not be followed; 0 while it is.",
+    agent.staleSince === null ? 0 : Math.max(0, now - agent.staleSince) / 1000,
   );
-  add(
-    "gauge",
-    "round_trip_seconds",
-    "Smoothed round trip of the tunnel.",
-    peers(peer => (peer.rttMs === undefined ? undefined : peer.rttMs / 1000)),
-  );
-  add(
-    "counter",
-    "events_total",
-    "The data plane's counters, drops by reason among them.",
-    Object.entries(dataplane.counters).map(([name, value]): Sample => [{ name }, value]),
-  );
-  add("gauge", "memory_bytes", "Memory of the data plane.", [
-    [{ kind: "resident" }, dataplane.memory.rssBytes],
-    [{ kind: "rings" }, dataplane.memory.ringBytes],
-  ]);
-  return `${lines.join("\n")}\n`;
-}
-
-function formatLabels(labels: Readonly<Record<string, string>>): string {
-  const parts = Object.entries(labels).map(
-    ([name, value]) => `${name}="${value.replace(/[\\"]/g, "\\$&").replaceAll("\n", "\\n")}"`,
-  );
-  return parts.length === 0 ? "" : `{${parts.join(",")}}`;
-}
-
-function cannotListen(port: number, cause: Error): CzctlError {
-  return new CzctlError(`cannot listen on TCP port ${port}: ${cause.message}`, {
-    code: "METRICS_PORT_TAKEN",
-    category: "environment",
-    hint: "Choose another --metrics-port.",
-    cause,
-  });
+  addDataplane(to, dataplane, peer => ({ device: peer.name ?? "" }));
+  return to.toString();
 }

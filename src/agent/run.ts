@@ -12,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
 import { CONTROL_PORT } from "../api/index.js";
 import { formatEndpoint, type Logger } from "../base/index.js";
+import { type Measured, serveMetrics } from "../telemetry/index.js";
 import { startAdmin } from "./admin.js";
 import { AgentEvents } from "./agent-events.js";
 import type { Teamspace } from "./catalog-view.js";
@@ -20,7 +21,7 @@ import { DataplaneKeeper } from "./dataplane-keeper.js";
 import type { Discovery } from "./discovery/discovery.js";
 import { FileWatch } from "./file-watch.js";
 import { LastEndpoints } from "./last-endpoints.js";
-import { type Measured, serveMetrics } from "./metrics.js";
+import { agentMetrics } from "./metrics.js";
 import { type Device, Exposure, type Grants, readDevices, sameGrants } from "./policy.js";
 import { policyPath, readPolicy } from "./policy-file.js";
 import type { AgentSockets } from "./sockets.js";
@@ -61,7 +62,6 @@ export class Agent {
   #exposed: Exposed = { targets: [], services: [] };
   #exposure: Exposure;
   #catalogChangedAt = 0;
-  #refusals = 0;
   #ready = false;
   #admin: Server | undefined;
   #metrics: Server | undefined;
@@ -190,19 +190,21 @@ export class Agent {
   }
 
   async #measure(): Promise<Measured> {
-    return {
+    // A probe before the start must not wait for it.
+    const dataplane = this.#ready ? await this.#keeper.status().catch(() => null) : null;
+    const figures = {
+      version: this.#options.version,
       ready: this.#ready,
       devices: this.#devices.size,
       services: this.#exposed.services.length,
       catalogChangedAt: this.#catalogChangedAt,
-      refusals: this.#refusals,
-      // A probe before the start must not wait for it.
-      dataplane: this.#ready ? await this.#keeper.status().catch(() => null) : null,
+      staleSince: this.#options.discovery.staleSince,
+      dataplane,
     };
+    return { ready: this.#ready && dataplane !== null, metrics: agentMetrics(figures, Date.now()) };
   }
 
   #takeMessage(message: FromDataplane): void {
-    if (message.type === "denied") this.#refusals += 1 + message.omitted;
     if (message.type !== "endpoint") this.#events.handle(message);
     // Revoked while the report was under way: not to be remembered.
     else if (this.#devices.has(message.publicKey)) this.#endpoints.set(message.publicKey, message.endpoint);

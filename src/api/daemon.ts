@@ -17,6 +17,8 @@ export interface DaemonOperations {
   status: { request: Nothing; response: DaemonStatus };
   services: { request: Nothing; response: ServiceRow[] };
   flows: { request: Nothing; response: FlowStatus[] };
+  /** Prometheus' text format. */
+  metrics: { request: Nothing; response: { text: string } };
   /** Answers when all is done; the daemon exits right after. Null: device, routes, names and data plane are gone. */
   stop: { request: Nothing; response: { problem: Problem | null } };
   "space.add": { request: { credential: string; name?: string }; response: SpaceSummary };

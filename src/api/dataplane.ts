@@ -120,6 +120,17 @@ export interface FlowStatus {
   ageMs: number;
 }
 
+/** Upper bounds of the buckets of `RoundTrips`. */
+export const ROUND_TRIP_BUCKETS_MS: readonly number[] = [0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000];
+
+/** Smoothed round trips of the tunnel's TCP connections that have ended. */
+export interface RoundTrips {
+  /** By bucket; those above the last are in `count` alone. */
+  counts: number[];
+  count: number;
+  sumMs: number;
+}
+
 export interface DataplaneStatus {
   pid: number;
   uptimeMs: number;
@@ -131,6 +142,7 @@ export interface DataplaneStatus {
   /** Drop reasons and other counters, by dotted name: `netstack.tun.badChecksum`. */
   counters: Record<string, number>;
   memory: { rssBytes: number; ringBytes: number };
+  roundTrips?: RoundTrips;
 }
 
 export type FromDataplane =

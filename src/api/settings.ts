@@ -3,6 +3,9 @@
  * these environment variables, and children inherit them. Several daemons may live on one machine (in
  * different network namespaces) with different settings.
  */
+import { LOG_LEVELS, type LogLevel } from "../base/index.js";
+import { isPort } from "../catalog/index.js";
+
 export interface Settings {
   /** `CZCTL_STATE_DIR`: state file (holds keys), locks, log. Mode 0700. */
   stateDir: string;
@@ -12,20 +15,28 @@ export interface Settings {
   hostsFile: string;
   /** `CZCTL_SERVICE_RANGE`: `ADDRESS/BITS`; absent: the first free one of the usual ones. */
   serviceRange?: string;
-  /** `CZCTL_DEBUG=1`: debug lines in the log. */
-  debug: boolean;
+  /** `CZCTL_LOG_LEVEL`, or `CZCTL_DEBUG=1` for "debug": the least that is logged. */
+  logLevel: LogLevel;
+  /** `CZCTL_LOG_FORMAT` */
+  logFormat: "text" | "json";
+  /** `CZCTL_METRICS_PORT`: TCP port of /metrics on loopback; absent: none. */
+  metricsPort?: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export function readSettings(env: Environment): Settings {
   const range = env.CZCTL_SERVICE_RANGE;
+  const debug = env.CZCTL_DEBUG === "1";
+  const port = Number(env.CZCTL_METRICS_PORT);
   return {
     stateDir: env.CZCTL_STATE_DIR || "/var/lib/czctl",
     socketPath: env.CZCTL_SOCKET || "/run/czctl.sock",
     hostsFile: env.CZCTL_HOSTS_FILE || "/etc/hosts",
-    debug: env.CZCTL_DEBUG === "1",
+    logLevel: LOG_LEVELS.find(level => level === env.CZCTL_LOG_LEVEL) ?? (debug ? "debug" : "info"),
+    logFormat: env.CZCTL_LOG_FORMAT === "json" ? "json" : "text",
     ...(range ? { serviceRange: range } : {}),
+    ...(isPort(port) ? { metricsPort: port } : {}),
   };
 }
 
@@ -36,7 +47,9 @@ export function writeSettings(settings: Settings): Record<string, string> {
     CZCTL_SOCKET: settings.socketPath,
     CZCTL_HOSTS_FILE: settings.hostsFile,
     CZCTL_SERVICE_RANGE: settings.serviceRange ?? "",
-    CZCTL_DEBUG: settings.debug ? "1" : "",
+    CZCTL_LOG_LEVEL: settings.logLevel,
+    CZCTL_LOG_FORMAT: settings.logFormat,
+    CZCTL_METRICS_PORT: settings.metricsPort === undefined ? "" : String(settings.metricsPort),
   };
 }
 

@@ -13,7 +13,18 @@ export interface Random {
   fill(bytes: Uint8Array): void;
 }
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
+/** From the least to the most important. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Names of fields that no log line shows, should one ever be given any. */
+export const SECRET_FIELDS: readonly string[] = [
+  "privateKey",
+  "presharedKey",
+  "credential",
+  "authorization",
+  "token",
+];
 
 /** Values in `fields` must be safe to show: no keys, no payload. */
 export interface Logger {

@@ -4,31 +4,33 @@
  *
  * Control characters are escaped, so that no text from the network can forge a line or steer a terminal.
  */
-import type { Logger, LogLevel } from "./environment.js";
+import { LOG_LEVELS, type Logger, type LogLevel, SECRET_FIELDS } from "./environment.js";
 
 export interface TextLoggerOptions {
   now(): Date;
   /** Takes a line with its newline. */
   write(line: string): void;
-  debug: boolean;
+  /** The least that is written. */
+  level: LogLevel;
 }
 
 export function textLogger(options: TextLoggerOptions): Logger {
-  const entry =
-    (level: LogLevel) =>
-    (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+  const least = LOG_LEVELS.indexOf(options.level);
+  const entry = (level: LogLevel): Logger["info"] => {
+    if (LOG_LEVELS.indexOf(level) < least) return () => {};
+    return (message: string, fields = {}) => {
       let line = `${options.now().toISOString()} ${level.padEnd(5)} ${plainText(message)}`;
       for (const [name, value] of Object.entries(fields)) {
-        if (value !== undefined) line += ` ${plainText(name)}=${formatValue(value)}`;
+        if (value !== undefined) line += ` ${plainText(name)}=${formatValue(masked(name, value))}`;
       }
       options.write(`${line}\n`);
     };
-  return {
-    debug: options.debug ? entry("debug") : () => {},
-    info: entry("info"),
-    warn: entry("warn"),
-    error: entry("error"),
   };
+  return { debug: entry("debug"), info: entry("info"), warn: entry("warn"), error: entry("error") };
+}
+
+function masked(name: string, value: unknown): unknown {
+  return SECRET_FIELDS.includes(name) ? "[secret]" : value;
 }
 
 /** `text` with control characters (C0, DEL, C1) written as `\xNN`. */
@@ -38,6 +40,10 @@ export function plainText(text: string): string {
 
 function formatValue(value: unknown): string {
   const text =
-    value instanceof Error ? value.message : typeof value === "string" ? value : JSON.stringify(value);
+    value instanceof Error
+      ? value.message
+      : typeof value === "string"
+        ? value
+        : JSON.stringify(value, masked);
   return /^[^\s"=]+$/.test(text) ? plainText(text) : JSON.stringify(text);
 }

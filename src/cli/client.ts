@@ -13,7 +13,7 @@ type Request<Name extends OperationName> = DaemonOperations[Name]["request"];
 type Response<Name extends OperationName> = DaemonOperations[Name]["response"];
 
 /** Operations that work without a daemon. */
-export type OfflineOperation = Exclude<OperationName, "status" | "services" | "flows" | "stop">;
+export type OfflineOperation = Exclude<OperationName, "status" | "services" | "flows" | "metrics" | "stop">;
 
 export const DAEMON_NOT_RUNNING = "DAEMON_NOT_RUNNING";
 

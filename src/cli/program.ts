@@ -9,6 +9,7 @@ import { addDoctorCommand } from "./commands/doctor.js";
 import { addFlowCommands } from "./commands/flows.js";
 import { addLifecycleCommands } from "./commands/lifecycle.js";
 import { addLogsCommand } from "./commands/logs.js";
+import { addMetricsCommand } from "./commands/metrics.js";
 import { addServicesCommands } from "./commands/services.js";
 import { addSpaceCommands } from "./commands/space.js";
 import { addStatusCommand } from "./commands/status.js";
@@ -28,6 +29,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
   addConsumeCommands(program);
   addFlowCommands(program);
   addLogsCommand(program);
+  addMetricsCommand(program);
   addAgentCommands(program);
   addCompletionCommand(program);
   program.command(

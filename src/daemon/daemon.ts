@@ -31,8 +31,10 @@ import {
   virtualRoutes,
 } from "../catalog/index.js";
 import type { ResponderPorts } from "../dns/index.js";
+import { type Measured, serveMetrics } from "../telemetry/index.js";
 import { type Handlers, serveApi } from "./api-server.js";
 import { type Device, openDevice } from "./device.js";
+import { daemonMetrics } from "./metrics.js";
 import { Names } from "./names.js";
 import { NetworkWatch } from "./network-watch.js";
 import { type StateOperation, stateOperations } from "./operations.js";
@@ -90,6 +92,7 @@ export class Daemon {
   #lastReconcileAt = Number.NEGATIVE_INFINITY;
   #watchers = new Set<() => void>();
   #server: Server | undefined;
+  #metrics: Server | undefined;
   #stopping: Promise<void> | undefined;
   #leftover: Problem | null = null;
   /** Changes of session, one after the other. */
@@ -129,6 +132,7 @@ export class Daemon {
     this.#names = new Names({ settings, link: this.#device.index, log });
     this.#responderPorts = await this.#names.start();
     this.#server = await serveApi(settings.socketPath, this.#handlers(), log);
+    await this.#serveMetrics();
     this.#openSession();
     this.#watchNetwork();
     const { name, range, ula, tso } = this.#device;
@@ -218,6 +222,8 @@ export class Daemon {
     clearTimeout(this.#reconcileTimer);
     this.#network?.close();
     this.#rangeKeeper?.close();
+    this.#metrics?.close();
+    this.#metrics?.closeAllConnections();
     await this.#switching;
     // One that fails keeps none of the others from it.
     await this.#leave("take our section out of the hosts file", () => this.#names?.withdraw());
@@ -225,6 +231,27 @@ export class Daemon {
     await this.#leave("close the device", () => this.#device?.close());
     this.#save();
     log.info("stopped");
+  }
+
+  /** On loopback only, and only when asked for. The services matter more: one that cannot be is a warning. */
+  async #serveMetrics(): Promise<void> {
+    const { metricsPort } = this.#options.settings;
+    if (metricsPort === undefined) return;
+    const measure = async (): Promise<Measured> => ({
+      ready: this.#session?.link === "connected",
+      metrics: await this.#metricsText(),
+    });
+    try {
+      this.#metrics = await serveMetrics(metricsPort, measure, "127.0.0.1");
+    } catch (error) {
+      this.#warn("metrics", messageOf(error));
+    }
+  }
+
+  async #metricsText(): Promise<string> {
+    const { catalogHeardAt } = this.#session;
+    const ageMs = catalogHeardAt === null ? null : performance.now() - catalogHeardAt;
+    return daemonMetrics(await this.#status(), ageMs);
   }
 
   async #leave(what: string, step: () => Promise<void> | undefined | void): Promise<void> {
@@ -356,6 +383,7 @@ export class Daemon {
       status: () => this.#status(),
       services: () => serviceRows(this.#session.catalog.services, this.#placed),
       flows: () => this.#session.flows(),
+      metrics: async () => ({ text: await this.#metricsText() }),
       stop: async () => {
         await this.stop();
         this.#options.onStopped();

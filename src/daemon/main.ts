@@ -8,7 +8,8 @@
  */
 import { closeSync, writeSync } from "node:fs";
 import { readSettings, type UpEvent } from "../api/index.js";
-import { CzctlError, EXIT_CODES, textLogger } from "../base/index.js";
+import { CzctlError, EXIT_CODES } from "../base/index.js";
+import { openLog } from "../telemetry/index.js";
 import { errorBody } from "./api-server.js";
 import { Daemon } from "./daemon.js";
 import { EXIT_LEFTOVER, UP_PIPE } from "./supervisor.js";
@@ -17,11 +18,8 @@ const UP_FD = 3;
 const UP_TIMEOUT_MS = 10_000;
 
 const settings = readSettings(process.env);
-const log = textLogger({
-  now: () => new Date(),
-  write: line => process.stderr.write(line),
-  debug: settings.debug,
-});
+const { logLevel: level, logFormat: format } = settings;
+const log = await openLog({ level, format, component: "daemon" });
 /** For tests: root's environment is root's own. */
 const dataplaneEntry = process.env.CZCTL_DATAPLANE_ENTRY;
 /** False as soon as descriptor 3 is closed: its number then means something else. */

@@ -8,7 +8,7 @@ import { isLabel, isPlainName, parseCredentialFile, parseRules } from "../catalo
 import { StateLock } from "./lock.js";
 import { DEFAULT_RULES, loadState, type Space, type State, saveState, selectedSpace } from "./state.js";
 
-export type StateOperation = Exclude<OperationName, "status" | "services" | "flows" | "stop">;
+export type StateOperation = Exclude<OperationName, "status" | "services" | "flows" | "metrics" | "stop">;
 
 type StateOperations = {
   [Name in StateOperation]: (

@@ -69,6 +69,8 @@ export class Session {
   /** The data plane could not start, and would not another time. */
   failure: Problem | null = null;
   restarts = 0;
+  /** When the agent was last heard on the catalog's stream, as `performance.now()`; null before the first time. */
+  catalogHeardAt: number | null = null;
   #options: SessionOptions;
   #endpoint: AgentEndpoint;
   #client: CatalogClient;
@@ -288,6 +290,7 @@ export class Session {
 
   /** Returns why the stream is to be ended, if it is. */
   #takeEvent(event: CatalogEvent): string | undefined {
+    this.catalogHeardAt = performance.now();
     if (event.type === "ping") return undefined;
     if (isTooMany(event, this.catalog)) {
       const message = `the agent tells of more than ${SERVICES_MAX} services`;

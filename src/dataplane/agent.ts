@@ -10,6 +10,7 @@ import type { Context } from "./context.js";
 import { DenialCounters, Denials } from "./denials.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
+import { RoundTripHistogram } from "./round-trips.js";
 import { flowState } from "./splice.js";
 import { TargetTable } from "./target-table.js";
 import type { PeerLink } from "./tunnel.js";
@@ -35,6 +36,7 @@ interface Flow {
 
 export class AgentRole implements StackHandler {
   readonly denials: DenialCounters = new DenialCounters();
+  readonly roundTrips: RoundTripHistogram = new RoundTripHistogram();
   private readonly context: Context;
   private readonly config: AgentConfig;
   private readonly targets = new TargetTable();
@@ -110,7 +112,10 @@ export class AgentRole implements StackHandler {
     new Dial(this.context, connection, {
       ...target.plan(this.context.loop.now),
       onFirstSilent: now => target.avoidDirect(now),
-      onClosed: () => this.flowsOpen.delete(flow),
+      onClosed: () => {
+        this.flowsOpen.delete(flow);
+        this.roundTrips.observe(connection.srttMs);
+      },
     });
   }
 

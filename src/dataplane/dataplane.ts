@@ -345,6 +345,7 @@ class Running implements DeviceEvents, UapiOwner {
   status(): Omit<DataplaneStatus, "pid" | "uptimeMs" | "memory"> {
     const { gso, gro } = this.socket;
     const tso = this.tunLink !== null && this.tunLink.maxGsoBytes > 0;
+    const role = this.agent ?? this.laptop;
     return {
       listenPort: this.socket.port,
       crypto: this.cryptoName,
@@ -368,8 +369,9 @@ class Running implements DeviceEvents, UapiOwner {
         ...prefixed("wireguard", this.device.counters),
         ...prefixed("tun", this.tunLink?.counters),
         ...prefixed("udp", this.tunnel.counters),
-        ...prefixed("policy", (this.agent ?? this.laptop)?.denials),
+        ...prefixed("policy", role?.denials),
       },
+      ...(role === null ? {} : { roundTrips: role.roundTrips.snapshot() }),
     };
   }
 

@@ -9,6 +9,7 @@ import type { Context } from "./context.js";
 import { DenialCounters, Denials } from "./denials.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
+import { RoundTripHistogram } from "./round-trips.js";
 import { type LaptopRoute, RouteTable } from "./route-table.js";
 import { flowState, TcpSplice, UdpRelay } from "./splice.js";
 import type { PeerLink } from "./tunnel.js";
@@ -40,6 +41,7 @@ export class LaptopRole implements StackHandler {
   tunnelDown = false;
   tunnel!: Stack;
   readonly denials: DenialCounters = new DenialCounters();
+  readonly roundTrips: RoundTripHistogram = new RoundTripHistogram();
   private readonly denied: Denials;
   private readonly context: Context;
   private readonly config: LaptopConfig;
@@ -128,7 +130,11 @@ export class LaptopRole implements StackHandler {
     this.tellDenied(route, "tcp", near.local, near.localPort);
     const far = this.tunnelDown ? null : this.connect(route.target, near.localPort);
     if (far === null) return near.unreachable("host");
-    this.splices.add(new TcpSplice(this.context, route, near, far, splice => this.splices.delete(splice)));
+    const onClosed = (splice: TcpSplice): void => {
+      this.splices.delete(splice);
+      this.roundTrips.observe(far.srttMs);
+    };
+    this.splices.add(new TcpSplice(this.context, route, near, far, onClosed));
   }
 
   onUdpFlow(near: UdpFlow): void {

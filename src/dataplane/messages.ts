@@ -40,6 +40,7 @@ const status = z.object({
   flows: z.object({ tcp: count, udp: count }),
   counters: z.record(text, z.number()),
   memory: z.object({ rssBytes: count, ringBytes: count }),
+  roundTrips: z.object({ counts: z.array(count), count, sumMs: count }).optional(),
 });
 
 const message = z.discriminatedUnion("type", [

@@ -7,7 +7,8 @@ t.test("defaults", async t => {
     stateDir: "/var/lib/czctl",
     socketPath: "/run/czctl.sock",
     hostsFile: "/etc/hosts",
-    debug: false,
+    logLevel: "info",
+    logFormat: "text",
   });
 });
 
@@ -17,7 +18,9 @@ t.test("what is written is read again, whatever the parent's environment was", a
     socketPath: "/b",
     hostsFile: "/c",
     serviceRange: "10.9.0.0/16",
-    debug: true,
+    logLevel: "warn",
+    logFormat: "json",
+    metricsPort: 9464,
   };
   t.strictSame(readSettings(writeSettings(all)), all);
   const plain = readSettings({});

@@ -11,7 +11,7 @@ import { CatalogClient } from "../../src/daemon/catalog-client.js";
 import { isTooMany, parseCatalogEvent, SERVICES_MAX } from "../../src/daemon/catalog-events.js";
 import { service, snapshot } from "./laptop.js";
 
-const silent = textLogger({ now: () => new Date(0), write: () => {}, debug: false });
+const silent = textLogger({ now: () => new Date(0), write: () => {}, level: "info" });
 
 interface Followed {
   events: CatalogEvent[];

@@ -34,7 +34,7 @@ async function run(t: Test, body: string, abort: AbortController = new AbortCont
       write: line => {
         log += line;
       },
-      debug: false,
+      level: "info",
     }),
     lockFd: openSync(join(dir, "lock"), "a"),
     cleanUp: async () => {

@@ -85,6 +85,8 @@ const CASES: Record<string, [string, (objects: Manifest[]) => unknown, unknown]>
   "service.annotations": ['={"a":"b"}', o => find(o, "Service").metadata.annotations, { a: "b" }],
   listenPort: ["=1234", o => agentOf(o).containers[0].ports[0].containerPort, 1234],
   metricsPort: ["=99", o => agentOf(o).containers[0].args.includes("--metrics-port=99"), true],
+  logFormat: ['="text"', o => agentOf(o).containers[0].args.includes("--log-format=text"), true],
+  logLevel: ['="debug"', o => agentOf(o).containers[0].args.includes("--log-level=debug"), true],
   drainSeconds: ["=5", o => agentOf(o).terminationGracePeriodSeconds, 15],
   resources: ['={"limits":{"cpu":"1"}}', o => agentOf(o).containers[0].resources.limits.cpu, "1"],
   "networkPolicy.enabled": ["=false", o => find(o, "NetworkPolicy"), undefined],

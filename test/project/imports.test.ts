@@ -37,10 +37,11 @@ const TABLE: Readonly<Record<string, Room>> = {
     rooms: ["base", "wire", "netstack", "wireguard", "crypto", "linux", "api"],
     packages: ["zod"],
   },
-  daemon: { rooms: ALL_BELOW, packages: ["zod"] },
-  agent: { rooms: ALL_BELOW, packages: ["zod", "yaml", "@kubernetes/client-node"] },
+  telemetry: { rooms: ["base", "api"], packages: ["pino"] },
+  daemon: { rooms: [...ALL_BELOW, "telemetry"], packages: ["zod"] },
+  agent: { rooms: [...ALL_BELOW, "telemetry"], packages: ["zod", "yaml", "@kubernetes/client-node"] },
   // Daemon and agent by their entry points, to start them.
-  cli: { rooms: ["base", "catalog", "api", "daemon", "agent"], packages: ["uqr", "yargs"] },
+  cli: { rooms: ["base", "catalog", "api", "telemetry", "daemon", "agent"], packages: ["uqr", "yargs"] },
 };
 
 const isPure = (source: { path: string; room: string }): boolean =>

@@ -10,11 +10,15 @@ export interface Discovery {
    * then on trouble is logged, and the last good catalog stands.
    */
   start(onCatalog: (services: readonly SourceService[]) => void): Promise<void>;
+  /** Since when (ms since the epoch) the source cannot be followed or understood; null while it can. */
+  readonly staleSince: number | null;
   stop(): void;
 }
 
 /** `agent run` without a catalog: devices connect and see nothing. */
 export class NoDiscovery implements Discovery {
+  readonly staleSince = null;
+
   async start(onCatalog: (services: readonly SourceService[]) => void): Promise<void> {
     onCatalog([]);
   }

@@ -50,6 +50,8 @@ export class KubernetesDiscovery implements Discovery {
   readonly #stop = new AbortController();
   /** Watches that have not told yet what there is. */
   readonly #waiting = new Set<string>();
+  /** Watches that are down, and since when. */
+  readonly #down = new Map<string, number>();
   #onCatalog: (services: readonly SourceService[]) => void = () => {};
   #published: { resolve(): void; reject(error: Error): void } | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -60,6 +62,10 @@ export class KubernetesDiscovery implements Discovery {
     this.#table = new KubernetesTable(options.forbidden, message =>
       options.log.warn(`not in the catalog: ${message}`),
     );
+  }
+
+  get staleSince(): number | null {
+    return this.#down.size === 0 ? null : Math.min(...this.#down.values());
   }
 
   async start(onCatalog: (services: readonly SourceService[]) => void): Promise<void> {
@@ -120,6 +126,7 @@ export class KubernetesDiscovery implements Discovery {
       },
       failed: (error, delayMs) => {
         log.warn("kubernetes: cannot watch", { resource: name, why: error.message, delayMs });
+        if (!this.#down.has(name)) this.#down.set(name, Date.now());
         if (!(error instanceof KubernetesError) || error.status !== 403) return;
         if (namespace === null) this.#published?.reject(forbidden(error));
         else {
@@ -127,7 +134,10 @@ export class KubernetesDiscovery implements Discovery {
           known();
         }
       },
-      recovered: () => log.info("kubernetes: watches again", { resource: name }),
+      recovered: () => {
+        log.info("kubernetes: watches again", { resource: name });
+        this.#down.delete(name);
+      },
     };
   }
 

@@ -17,6 +17,7 @@ export class StaticFileDiscovery implements Discovery {
   #watch: FileWatch | undefined;
   /** The one load under way, and those behind it. */
   #work: Promise<void> = Promise.resolve();
+  staleSince: number | null = null;
   #stopped = false;
   #text: string | null = null;
   #lastProblem = "";
@@ -59,11 +60,13 @@ export class StaticFileDiscovery implements Discovery {
     try {
       await this.#load(onCatalog);
       this.#lastProblem = "";
+      this.staleSince = null;
     } catch (error) {
       const problem = (error as Error).message;
       // One edit may be several events.
       if (problem !== this.#lastProblem) this.#log.error(`${problem}; the last good catalog stands`);
       this.#lastProblem = problem;
+      this.staleSince ??= Date.now();
     }
   }
 

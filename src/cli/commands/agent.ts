@@ -1,9 +1,10 @@
 /** `czctl agent …`: the Space Agent's side. The room is loaded by the commands that need it. */
 import type { Argv } from "yargs";
 import type { AgentPeerRow, KubernetesOptions } from "../../agent/index.js";
-import { plainText, textLogger } from "../../base/index.js";
-import { type Flags, type Program, usageError } from "../context.js";
+import { plainText } from "../../base/index.js";
+import { type Flags, type Program, settingsOf, usageError } from "../context.js";
 import { type FormatFlags, invitationFormat, withFormat } from "../invitation-format.js";
+import { type LogFlags, withLog } from "../log-options.js";
 import { formatBytes, formatDuration, formatTable, paint, print, printJson } from "../output.js";
 import { renderQr } from "../qr.js";
 import { intoFile, type OutputFlags, withOutput } from "../secret-file.js";
@@ -34,7 +35,7 @@ export function addAgentCommands(program: Program): void {
         "run",
         "Run the agent in the foreground; it needs no privilege",
         own =>
-          own
+          withLog(own)
             .option("catalog", {
               type: "string",
               requiresArg: true,
@@ -171,7 +172,7 @@ async function init(flags: AgentFlags<InitFlags>): Promise<void> {
   print(`Next: czctl agent run --dir ${dir} --catalog services.yaml`);
 }
 
-interface RunFlags {
+interface RunFlags extends LogFlags {
   catalog: string | undefined;
   kubernetes: boolean | undefined;
   kubeconfig: string | undefined;
@@ -184,6 +185,8 @@ interface RunFlags {
 
 async function run(flags: AgentFlags<RunFlags>): Promise<void> {
   const { agentRun } = await import("../../agent/index.js");
+  const { openLog } = await import("../../telemetry/index.js");
+  const settings = settingsOf(flags);
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(name, () => abort.abort());
   await agentRun({
@@ -193,11 +196,7 @@ async function run(flags: AgentFlags<RunFlags>): Promise<void> {
     ...(flags.metricsPort === undefined ? {} : { metricsPort: flags.metricsPort }),
     ...(flags.drainSeconds === undefined ? {} : { drainMs: flags.drainSeconds * 1000 }),
     signal: abort.signal,
-    log: textLogger({
-      now: () => new Date(),
-      write: line => process.stderr.write(line),
-      debug: process.env.CZCTL_DEBUG === "1",
-    }),
+    log: await openLog({ level: settings.logLevel, format: settings.logFormat, component: "agent" }),
   });
 }
 

@@ -1,17 +1,19 @@
 /** `czctl up`, `down`, `restart` and `cleanup`. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Problem, type Settings, writeSettings } from "../../api/index.js";
-import { CzctlError, textLogger } from "../../base/index.js";
+import { CzctlError } from "../../base/index.js";
 import { callDaemon, isNotRunning } from "../client.js";
 import { type Flags, type Program, settingsOf } from "../context.js";
+import { type LogFlags, withLog } from "../log-options.js";
 import { formatDuration, paint, print, printJson } from "../output.js";
 import { startDetached } from "../start-daemon.js";
 
 const STOP_TIMEOUT_MS = 10_000;
 
-interface UpFlags {
+interface UpFlags extends LogFlags {
   space: string | undefined;
   foreground: boolean;
+  metricsPort: number | undefined;
 }
 
 export function addLifecycleCommands(program: Program): void {
@@ -30,12 +32,17 @@ export function addLifecycleCommands(program: Program): void {
 }
 
 const upOptions = (y: Program) =>
-  y
+  withLog(y)
     .option("space", { type: "string", requiresArg: true, description: "Select this space first" })
     .option("foreground", {
       type: "boolean",
       default: false,
       description: "Stay, log to standard error, keep trying while the agent is away",
+    })
+    .option("metrics-port", {
+      type: "number",
+      requiresArg: true,
+      description: "TCP port of /metrics and /healthz on 127.0.0.1 [CZCTL_METRICS_PORT, none]",
     });
 
 async function up(flags: Flags<UpFlags>): Promise<void> {
@@ -79,17 +86,14 @@ async function runForeground(
   lock: { fd: number; describe(pid: number): void },
 ): Promise<number> {
   const { cleanUp, supervise } = await import("../../daemon/index.js");
+  const { openLog } = await import("../../telemetry/index.js");
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => abort.abort());
   lock.describe(process.pid);
   return supervise({
     env: { ...process.env, ...writeSettings(settings) },
     signal: abort.signal,
-    log: textLogger({
-      now: () => new Date(),
-      write: line => process.stderr.write(line),
-      debug: settings.debug,
-    }),
+    log: await openLog({ level: settings.logLevel, format: settings.logFormat, component: "supervisor" }),
     lockFd: lock.fd,
     cleanUp: async () => void (await cleanUp(settings)),
   });
