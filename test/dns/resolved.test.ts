@@ -27,7 +27,7 @@ const REGISTRATION = [
   ["SetLinkMulticastDNS", 5, "no"],
   ["SetLinkDNS", 5, [[2, [198, 18, 0, 2]]]],
 ];
-const SILENT = textLogger({ now: () => new Date(0), write: () => {}, debug: false });
+const SILENT = textLogger({ now: () => new Date(0), write: () => {}, level: "info" });
 const MUTE = "mute";
 
 /** One client; `refuse` names the error (or `MUTE`) for the calls of a method, each as often as it is listed. */
