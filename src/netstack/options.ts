@@ -15,6 +15,10 @@ export interface StackOptions {
   /** Window offered while no receive ring is attached. */
   defaultWindowBytes: number;
   congestion: "bbr" | "cubic" | "newreno";
+  /** Without progress for this long a connection ends with "timeout"; Infinity for the usual count of time-outs. */
+  userTimeoutMs: number;
+  /** Whether new connections start with the Nagle algorithm (`transmit.ts` says why not). */
+  nagle: boolean;
   /** Idle time before the first keep-alive probe; Infinity for none (RFC 9293 §3.8.4: off by default). */
   keepAliveIdleMs: number;
   keepAliveIntervalMs: number;
@@ -37,6 +41,8 @@ export const DEFAULT_STACK_OPTIONS: Readonly<StackOptions> = {
   maxRingBytes: 4 << 20,
   defaultWindowBytes: 64 << 10,
   congestion: "cubic",
+  userTimeoutMs: Number.POSITIVE_INFINITY,
+  nagle: false,
   keepAliveIdleMs: Number.POSITIVE_INFINITY,
   keepAliveIntervalMs: 75_000,
   keepAliveProbes: 9,

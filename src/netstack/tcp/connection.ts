@@ -44,6 +44,10 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   receive: Ring | null = null;
   /** Bytes for the peer come from here; null before `attach` and after the end. */
   send: Ring | null = null;
+  /** How long sent data may stay unacknowledged, or a closed window silent (RFC 9293 §3.8.3, MUST-21). */
+  userTimeoutMs: Milliseconds;
+  /** Small segments wait while others are unacknowledged (RFC 9293 §3.7.4). */
+  nagle: boolean;
   /** Payload bytes taken in order from the peer, and acknowledged by it. */
   bytesIn = 0;
   bytesOut = 0;
@@ -122,6 +126,8 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.rcv.offeredMss = Math.max(attachment.link.mtu - this.template.ipBytes - TCP_HEADER_BYTES, MIN_MSS);
     this.offeredShift = windowShiftFor(options.maxRingBytes);
     this.passive = state === "LISTEN";
+    this.userTimeoutMs = options.userTimeoutMs;
+    this.nagle = options.nagle;
     this.currentState = state;
     this.tuner = congested ? new ReceiveTuner() : null;
     this.createdAt = now;

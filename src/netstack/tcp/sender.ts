@@ -53,6 +53,8 @@ export class Sender {
   /** Of the last segment, sent once, that the current ACK delivered; negative when there was none. */
   latestRtt: Milliseconds = -1.1;
   lastSentAt: Milliseconds = -1.1;
+  /** Since when the peer owes an answer: the last progress, or the first byte sent after a pause. */
+  stalledSince: Milliseconds = 0.1;
   /** Time-outs in a row without an acknowledgment of new data. */
   retransmits = 0;
   private ringOffset = 0;
@@ -126,6 +128,7 @@ export class Sender {
       this.una = segment.ack;
       this.rtt.backoff = 0;
       this.retransmits = 0;
+      this.stalledSince = now;
     }
     this.latestRtt = this.earliest >= 0 ? now - this.latest : -1;
     if (this.earliest >= 0) this.rtt.sample(now - this.earliest, now - this.latest, now);

@@ -37,9 +37,9 @@ const INITIAL_PROBE_MS: Milliseconds = 1000;
 /** Something left. The timer starts if it does not run (RFC 6298 §5.1); a probe moves on (RFC 8985 §7.2). */
 export function armAfterSending(c: TcpConnection, now: Milliseconds): void {
   if (c.sendTimer === "reorder" || (c.sendTimer === "rto" && !c.snd.recovery.mayProbe)) return;
-  if (c.sendTimer === "none" || c.sendTimer === "persist") c.rtoAt = now + c.snd.rtt.rto;
+  if (c.sendTimer === "none" || c.sendTimer === "persist") c.rtoAt = timeOutAt(c, now);
   if (isSynchronized(c.state)) armProbeOrRto(c, now);
-  else c.armSend("syn", now + c.snd.rtt.rto);
+  else c.armSend("syn", Math.min(now + c.snd.rtt.rto, connectDeadline(c)));
 }
 
 /** An ACK came. RFC 6298 §5.2–5.3: stop when all is acknowledged, restart when something new is. */
@@ -49,15 +49,25 @@ export function armAfterAck(c: TcpConnection, progress: boolean, now: Millisecon
     if (c.sendTimer !== "persist" || snd.wnd > 0) c.armSend("none", NEVER);
     return;
   }
-  if (progress) c.rtoAt = now + snd.rtt.rto;
+  if (progress) c.rtoAt = timeOutAt(c, now);
   if (snd.recovery.reorderDelay > 0) c.armSend("reorder", Math.min(now + snd.recovery.reorderDelay, c.rtoAt));
   else if (progress || c.sendTimer !== "rto") armProbeOrRto(c, now);
 }
 
 /** The oldest segment was sent again: it has a whole time-out to be acknowledged. */
 export function armAfterRetransmit(c: TcpConnection, now: Milliseconds): void {
-  c.rtoAt = now + c.snd.rtt.rto;
+  c.rtoAt = timeOutAt(c, now);
   if (c.sendTimer !== "reorder") c.armSend("rto", c.rtoAt);
+}
+
+/** When the retransmission timer fires, or the user's patience ends (RFC 9293 §3.8.3). */
+function timeOutAt(c: TcpConnection, now: Milliseconds): Milliseconds {
+  return Math.min(now + c.snd.rtt.rto, c.snd.stalledSince + c.userTimeoutMs);
+}
+
+/** The user's patience with a peer that does not answer our SYN. */
+function connectDeadline(c: TcpConnection): Milliseconds {
+  return c.passive ? NEVER : c.createdAt + c.userTimeoutMs;
 }
 
 function armProbeOrRto(c: TcpConnection, now: Milliseconds): void {
@@ -77,6 +87,7 @@ export function armPersist(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
   if (c.sendTimer !== "none" || snd.queue.count > 0 || snd.unsent <= 0 || !maySend(c.state)) return;
   c.persistCount = 0;
+  snd.stalledSince = now;
   c.armSend("persist", now + snd.rtt.rto);
 }
 
@@ -102,22 +113,25 @@ export function onSendTimer(c: TcpConnection, now: Milliseconds): void {
 function onSynTimer(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
   const most = c.state === "SYN-SENT" ? MAX_SYN_RETRANSMITS : MAX_SYNACK_RETRANSMITS;
-  if (snd.retransmits >= most) return c.finish(c.softError ?? "timeout");
+  if (snd.retransmits >= most || now >= connectDeadline(c)) return c.finish(c.softError ?? "timeout");
   snd.retransmits++;
   snd.rtt.backoff++;
   c.synOwed = true;
-  c.armSend("syn", now + snd.rtt.rto);
+  c.armSend("syn", Math.min(now + snd.rtt.rto, connectDeadline(c)));
   c.wantTurn();
 }
 
 /** RFC 6298 §5.4–5.6. */
 function onRto(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
-  if (snd.retransmits >= MAX_RETRANSMITS && isSilent(c, now)) return c.finish(c.softError ?? "timeout");
+  const impatient = now >= snd.stalledSince + c.userTimeoutMs;
+  if (impatient || (snd.retransmits >= MAX_RETRANSMITS && isSilent(c, now))) {
+    return c.finish(c.softError ?? "timeout");
+  }
   snd.retransmits++;
   snd.rtt.backoff++;
   snd.recovery.onTimeout(now);
-  c.rtoAt = now + snd.rtt.rto;
+  c.rtoAt = timeOutAt(c, now);
   c.armSend("rto", c.rtoAt);
   c.wantTurn();
 }
@@ -134,7 +148,7 @@ function onReorder(c: TcpConnection, now: Milliseconds): void {
 function onProbe(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
   if (snd.queue.count === 0) return;
-  c.rtoAt = now + snd.rtt.rto;
+  c.rtoAt = timeOutAt(c, now);
   c.armSend("rto", c.rtoAt);
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   const length = Math.min(snd.unsent, snd.mss);
@@ -159,11 +173,13 @@ function onPersist(c: TcpConnection, now: Milliseconds): void {
     sendNew(c, Math.min(window, snd.unsent, snd.mss), false, now);
     return;
   }
-  if (c.persistCount >= MAX_RETRANSMITS && isSilent(c, now)) return c.finish("timeout");
+  const patience = Math.max(snd.stalledSince, c.lastHeardAt) + c.userTimeoutMs;
+  if (now >= patience || (c.persistCount >= MAX_RETRANSMITS && isSilent(c, now))) return c.finish("timeout");
   c.context.counters.tcpZeroWindowProbes++;
   c.persistCount++;
   sendAck(c, seqAdd(snd.una, -1), now);
-  c.armSend("persist", now + Math.min(snd.rtt.rto * 2 ** c.persistCount, MAX_RTO_MS));
+  const wait = Math.min(snd.rtt.rto * 2 ** c.persistCount, MAX_RTO_MS);
+  c.armSend("persist", Math.min(now + wait, patience));
 }
 
 /** A peer that closed its window but still answers is alive, however long it takes (RFC 9293 §3.8.6.1). */

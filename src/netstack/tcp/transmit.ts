@@ -2,8 +2,8 @@
  * Decides what a connection sends when its turn comes: first what was lost, then new bytes, then FIN, then an
  * ACK if none of these carried it. One turn sends at most DISPATCH_QUANTUM_BYTES.
  *
- * There is no Nagle algorithm: a splice passes on what somebody else has already chosen to send, and to hold
- * it back would add a round trip of the far side. Silly windows are avoided all the same (RFC 9293
+ * The Nagle algorithm (RFC 9293 §3.7.4) is off unless asked for: a splice passes on what somebody else has already
+ * chosen to send, and to hold it back would add a round trip of the far side. Silly windows are avoided all the same (RFC 9293
  * §3.8.6.2.1): a segment shorter than possible leaves only when it takes all there is.
  */
 import type { Milliseconds } from "../../base/index.js";
@@ -105,6 +105,7 @@ function nextLength(c: TcpConnection): number {
   if (length > window) length = window;
   if (length <= 0) return 0;
   if (length > mss && length < unsent) length -= length % mss;
+  if (length < mss && c.nagle && snd.outstanding > 0 && snd.ring?.finished !== true) return 0;
   if (length >= mss || length === unsent) return length;
   return 2 * length >= snd.maxWnd ? length : 0;
 }
@@ -129,6 +130,7 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   const last = length === snd.unsent;
   const flags = TCP_ACK | (last && length > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
   if (!sendData(c, snd.nxt, length, flags, length > snd.mss ? snd.mss : 0, true, now)) return false;
+  if (snd.queue.count === 0) snd.stalledSince = now;
   let at = snd.nxt;
   for (let left = length; left > snd.mss; left -= snd.mss) {
     const end = seqAdd(at, snd.mss);
