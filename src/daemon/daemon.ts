@@ -129,7 +129,12 @@ export class Daemon {
     });
     this.#state.serviceRange = this.#device.range.toString();
     this.#ours = [this.#device.range, this.#device.ula];
-    this.#names = new Names({ settings, link: this.#device.index, log });
+    this.#names = new Names({
+      settings,
+      link: this.#device.index,
+      log,
+      onHostsLost: () => this.#schedule(),
+    });
     this.#responderPorts = await this.#names.start();
     this.#server = await serveApi(settings.socketPath, this.#handlers(), log);
     await this.#serveMetrics();

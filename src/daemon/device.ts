@@ -6,7 +6,15 @@
 import { closeSync } from "node:fs";
 import { CzctlError, type Logger, Prefix } from "../base/index.js";
 import { VirtualAddresses } from "../catalog/index.js";
-import { addAddress, errnoOf, listLinks, openTun, setLink, type TunDevice } from "../linux/index.js";
+import {
+  addAddress,
+  errnoOf,
+  linkIndex,
+  listLinks,
+  openTun,
+  setLink,
+  type TunDevice,
+} from "../linux/index.js";
 import { assignRange, findServiceRange } from "./service-range.js";
 import { uapiSocketPath } from "./uapi.js";
 import { isListening } from "./unix-socket.js";
@@ -62,7 +70,7 @@ export async function openDevice(options: DeviceOptions): Promise<Device> {
   }
   return {
     name: tun.name,
-    index: listLinks().find(({ name }) => name === tun.name)?.index ?? 0,
+    index: linkIndex(tun.name),
     fd: tun.fd,
     mtu: TUN_MTU,
     tso: tun.tso,

@@ -19,6 +19,9 @@ export function writeBackup(backupPath: string, old: Buffer, next: Buffer): void
   try {
     writeFrom(fd, Buffer.concat([Buffer.from(header), content]), 0);
     fsyncSync(fd);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   } finally {
     closeSync(fd);
   }
@@ -60,7 +63,10 @@ export function recover(fd: number, backupPath: string): "none" | "mended" | "ed
     renameSync(backupPath, `${backupPath}.kept`);
     return "edited";
   }
-  if (!whole) overwrite(fd, now, old);
+  if (!whole) {
+    overwrite(fd, now, old);
+    fsyncSync(fd);
+  }
   rmSync(backupPath, { force: true });
   return whole ? "none" : "mended";
 }

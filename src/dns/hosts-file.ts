@@ -5,13 +5,23 @@
  * No foreign byte is lost at any moment:
  *
  *   lock → mend a torn file from the backup → read → write backup (old and new) → fsync
- *        → read again, start over if somebody edited meanwhile → pwrite → ftruncate → fsync → drop backup
+ *        → hold → read again, start over if somebody edited meanwhile → pwrite → ftruncate → let go
+ *        → fsync → drop backup → start over if the file was replaced meanwhile
  *
  * A run that dies in between leaves the backup behind, and the next one mends what it finds (hosts-backup.ts).
- * Programs that edit the file without the lock can still lose against us within the microseconds between the
- * second read and the write.
+ * The lock is for those who know of it; while the file is held nobody else can even open it, so an editor that
+ * knows of no lock loses nothing either, and no reader sees half of an edit.
  */
-import { closeSync, fstatSync, openSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { CzctlError } from "../base/index.js";
 import { recover, writeBackup } from "./hosts-backup.js";
 import { replaceSection } from "./hosts-section.js";
@@ -22,6 +32,8 @@ export interface HostsOptions {
   backupPath?: string;
   /** Takes an exclusive lock on the open file (flock); it goes with the descriptor. */
   lock?: (fd: number) => void;
+  /** Keeps others from opening the file for the moment of the write (a lease); returns what ends that. */
+  hold?: (fd: number) => () => void;
 }
 
 export interface HostsUpdate {
@@ -43,29 +55,78 @@ export function updateHosts(
   lines: readonly string[] | null,
   options: HostsOptions = {},
 ): HostsUpdate {
-  let fd = -1;
+  const update: HostsUpdate = { changed: false, keptBackup: null };
   try {
-    fd = openLocked(path, lines !== null, options.lock);
-    if (fd === -1) return { changed: false, keptBackup: null };
-    const { backupPath } = options;
-    const recovery = backupPath === undefined ? "none" : recover(fd, backupPath);
-    const keptBackup = recovery === "edited" ? `${backupPath}.kept` : null;
-    for (let tries = 0; tries < TRIES_MAX; tries++) {
-      const old = readAll(fd);
-      const next = replaceSection(old, lines);
-      if (next.equals(old)) return { changed: recovery === "mended", keptBackup };
-      if (backupPath !== undefined) writeBackup(backupPath, old, next);
-      // The backup's fsync takes milliseconds: time enough for somebody who knows of no lock.
-      if (!readAll(fd).equals(old)) continue;
-      overwrite(fd, old, next);
-      if (backupPath !== undefined) rmSync(backupPath, { force: true });
-      return { changed: true, keptBackup };
-    }
+    for (let tries = 0; tries < TRIES_MAX; tries++)
+      if (tryUpdate(path, lines, options, update)) return update;
     throw new Error("another program keeps changing it");
   } catch (cause) {
+    // Not ours to write, and nothing to write: a read-only file that never had a section.
+    if (isDone(path, lines, options)) return update;
     throw cause instanceof CzctlError ? cause : hostsError(path, cause);
+  }
+}
+
+/** Whether the file is as wanted, and no torn edit waits to be mended. */
+function isDone(path: string, lines: readonly string[] | null, { backupPath }: HostsOptions): boolean {
+  if (backupPath !== undefined && existsSync(backupPath)) return false;
+  try {
+    const old = readFileSync(path);
+    return replaceSection(old, lines).equals(old);
+  } catch {
+    return false;
+  }
+}
+
+/** False when somebody has edited or replaced the file meanwhile. */
+function tryUpdate(
+  path: string,
+  lines: readonly string[] | null,
+  options: HostsOptions,
+  update: HostsUpdate,
+): boolean {
+  const fd = openLocked(path, lines !== null, options.lock);
+  if (fd === -1) return true;
+  const { backupPath } = options;
+  try {
+    const recovery = backupPath === undefined ? "none" : recover(fd, backupPath);
+    if (recovery === "mended") update.changed = true;
+    if (recovery === "edited") update.keptBackup = `${backupPath}.kept`;
+    const old = readAll(fd);
+    const next = replaceSection(old, lines);
+    if (next.equals(old)) return true;
+    if (backupPath !== undefined) tryBackup(backupPath, old, next, lines === null);
+    // The backup's fsync takes milliseconds: time enough for somebody who knows of no lock.
+    const written = writeHeld(fd, old, next, options.hold);
+    if (written) {
+      fsyncSync(fd);
+      update.changed = true;
+    }
+    if (backupPath !== undefined) rmSync(backupPath, { force: true });
+    return written && isNamed(fd, path);
   } finally {
-    if (fd !== -1) closeSync(fd);
+    closeSync(fd);
+  }
+}
+
+/** A section that stays is worse than one whose end is not safe against a power loss: out it goes on a full disk. */
+function tryBackup(backupPath: string, old: Buffer, next: Buffer, optional: boolean): void {
+  try {
+    writeBackup(backupPath, old, next);
+  } catch (error) {
+    if (!optional) throw error;
+  }
+}
+
+/** False when the file is not `old` any more. */
+function writeHeld(fd: number, old: Buffer, next: Buffer, hold: HostsOptions["hold"]): boolean {
+  const letGo = hold?.(fd);
+  try {
+    if (!readAll(fd).equals(old)) return false;
+    overwrite(fd, old, next);
+    return true;
+  } finally {
+    letGo?.();
   }
 }
 
@@ -84,15 +145,20 @@ function openLocked(path: string, create: boolean, lock: HostsOptions["lock"]): 
     try {
       lock?.(fd);
       // Editors that save by renaming put another inode there while we wait for the lock.
-      const mine = fstatSync(fd);
-      const named = statSync(path);
-      current = mine.ino === named.ino && mine.dev === named.dev;
+      current = isNamed(fd, path);
     } finally {
       if (!current) closeSync(fd);
     }
     if (current) return fd;
   }
   throw new Error("another program keeps replacing it");
+}
+
+/** Whether `path` still names the open file. */
+function isNamed(fd: number, path: string): boolean {
+  const mine = fstatSync(fd);
+  const named = statSync(path, { throwIfNoEntry: false });
+  return mine.ino === named?.ino && mine.dev === named.dev;
 }
 
 function hostsError(path: string, cause: unknown): CzctlError {

@@ -5,8 +5,9 @@
  * What is ours:
  *  - the marker lines, and a `###` directly outside of one (only there: foreign files have `###` as well);
  *  - between the two markers every line `ADDRESS NAME`, and the line that says not to edit;
- *  - where somebody has damaged a marker, the run of lines next to the other one that has the shape no person
- *    writes: one address, names that are each other's beginnings, one of them with `.svc`.
+ *  - where somebody has damaged a marker, the run of lines next to the other one (or, with both damaged, below
+ *    the line that says not to edit) that has the shape no person writes: one address, names that are each
+ *    other's beginnings, one of them with `.svc`.
  * Anything else is foreign and is kept, even if it was written into the middle of the section.
  */
 import { Address } from "../base/index.js";
@@ -91,6 +92,12 @@ function ownLines(lines: readonly string[]): boolean[] {
     }
   });
   if (start !== -1) markRun(lines, ours, start, 1);
+  // Both markers gone, and still nobody else writes this line.
+  lines.forEach((line, i) => {
+    if (line !== NOTICE || ours[i]) return;
+    ours[i] = true;
+    markRun(lines, ours, i, 1);
+  });
   return ours;
 }
 

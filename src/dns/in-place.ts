@@ -12,13 +12,12 @@ export function readAll(fd: number): Buffer {
   }
 }
 
-/** Makes `old` into `next`. When that fails (a full disk) the file is `old` again. */
+/** Makes `old` into `next`, not yet on disk (fsync). When that fails (a full disk) the file is `old` again. */
 export function overwrite(fd: number, old: Buffer, next: Buffer): void {
   const from = commonPrefix(old, next);
   try {
     writeFrom(fd, next, from);
     ftruncateSync(fd, next.length);
-    fsyncSync(fd);
   } catch (error) {
     // The blocks of the old content are still the file's own: this needs no space.
     writeFrom(fd, old, from);

@@ -3,6 +3,12 @@ import { EINTR, libc, scratch, scratchAddress, settle } from "./ffi.js";
 
 const F_GETFL = 3;
 const F_SETFL = 4;
+const F_SETSIG = 10;
+const F_SETLEASE = 1024;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+/** Ignored unless somebody wants it; the default, SIGIO, would end the process. */
+const SIGURG = 23;
 const O_NONBLOCK = 0x800;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -24,6 +30,19 @@ export function tryLock(fd: number): boolean {
 
 export function unlock(fd: number): void {
   libc.flock(fd, LOCK_UN);
+}
+
+/**
+ * Keeps everybody else from opening the file, readers too: they wait until `endLease`, or until it is closed (fcntl(2),
+ * "Leases"). False: somebody has it open now, or its file system knows no leases.
+ */
+export function tryLease(fd: number): boolean {
+  libc.fcntl(fd, F_SETSIG, SIGURG);
+  return settle(libc.fcntl(fd, F_SETLEASE, F_WRLCK)) === 0;
+}
+
+export function endLease(fd: number): void {
+  libc.fcntl(fd, F_SETLEASE, F_UNLCK);
 }
 
 /** Option values live at the end of the scratch arena, so that callers may keep an address at its beginning. */

@@ -1,5 +1,5 @@
 export * from "./clock.js";
-export { setNonBlocking, tryLock, unlock } from "./descriptor.js";
+export { endLease, setNonBlocking, tryLease, tryLock, unlock } from "./descriptor.js";
 export * from "./epoll.js";
 export { errnoOf, type SystemCause } from "./errors.js";
 export {

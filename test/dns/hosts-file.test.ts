@@ -235,7 +235,8 @@ function withMounts(folder: string, script: string): string | null {
   const update = `import { updateHosts } from "${index}";
     const body = Array(Number(process.argv[2])).fill("198.18.0.7 x.y.svc");
     const lines = body.length === 0 ? null : ["###", "# CODEZERO", ...body, "# /CODEZERO", "###"];
-    try { console.log(updateHosts(process.argv[1], lines).changed) } catch (e) { console.log(e.code) }`;
+    const options = process.argv[3] === undefined ? {} : { backupPath: process.argv[3] };
+    try { console.log(updateHosts(process.argv[1], lines, options).changed) } catch (e) { console.log(e.code) }`;
   const functions = `update() { node --input-type=module -e '${update}' "$@"; }\n`;
   try {
     execFileSync("unshare", ["-m", "mount", "-t", "tmpfs", "tmpfs", folder], { stdio: "ignore" });
@@ -256,15 +257,27 @@ t.test("a full disk: refused, and the file as it was", async t => {
   t.equal(out, "HOSTS_NO_SPACE\n10.0.0.1 a");
 });
 
+t.test("a disk that is full to the last byte: the section can be taken out all the same", async t => {
+  const { folder } = files(t);
+  const out = withMounts(
+    folder,
+    `mount -t tmpfs -o size=16k tmpfs "$1"; printf '10.0.0.1 a' > "$1/hosts"; update "$1/hosts" 30 "$1/backup"
+     cat /dev/zero > "$1/filler" 2>/dev/null || :
+     update "$1/hosts" 31 "$1/backup"; update "$1/hosts" 0 "$1/backup"; cat "$1/hosts"; ls "$1"`,
+  );
+  if (out === null) return t.comment("skipped: no mount namespace here");
+  t.equal(out, "true\nHOSTS_NO_SPACE\ntrue\n10.0.0.1 afiller\nhosts\n");
+});
+
 t.test("a bind-mounted file is edited in place, a read-only one is refused", async t => {
   const { folder, read } = files(t);
   const out = withMounts(
     folder,
     `touch "$1/mounted"; mount --bind "$1/hosts" "$1/mounted"; update "$1/mounted" 1; update "$1/mounted" 0
-     mount -o remount,bind,ro "$1/mounted"; update "$1/mounted" 1`,
+     mount -o remount,bind,ro "$1/mounted"; update "$1/mounted" 1; update "$1/mounted" 0`,
   );
   if (out === null) return t.comment("skipped: no mount namespace here");
-  t.equal(out, "true\ntrue\nHOSTS_READ_ONLY\n");
+  t.equal(out, "true\ntrue\nHOSTS_READ_ONLY\nfalse\n", "nothing to take out: no error");
   t.equal(read(), FOREIGN);
 });
 

@@ -89,6 +89,11 @@ t.test("a section that somebody damaged: all of ours goes, nothing else", async 
     ["no first ruler", SECTION.slice(4)],
     ["no last ruler", SECTION.slice(0, -4)],
     ["no rulers", SECTION.slice(4, -4)],
+    [
+      "both markers edited",
+      SECTION.replace("# CODE", "# code").replace("# /CODE", "# /code"),
+      "###\n# codeZERO\n# /codeZERO\n###\n",
+    ],
     ["no notice", SECTION.replace(/# This.*\n/, "")],
     ["only the start", START],
     ["only the end", END],

@@ -167,3 +167,35 @@ t.test("IPv6, a taken port, closing", async t => {
   await responder.close();
   await responder.close();
 });
+
+t.test(
+  "UDP: asked again, the same answer under the new id and in the new case, until the zone is another",
+  async t => {
+    const { responder, udpPort } = await started(t);
+    const socket = createSocket("udp4");
+    t.teardown(() => socket.close());
+    const ask = async (
+      name: string,
+      id: number,
+    ): Promise<[id: number, name: string | undefined, serial: number | undefined]> => {
+      socket.send(question(name, id), udpPort, "127.0.0.1");
+      const [response] = (await once(socket, "message")) as [Buffer];
+      const { questions, authorities } = decode(response);
+      const [soa] = authorities as unknown as { data: { serial: number } }[];
+      return [response.readUInt16BE(0), questions?.[0]?.name, soa?.data.serial];
+    };
+    t.equal((await ask("missing.cluster.local", 1)).length, 3);
+    responder.setZone(makeZone({ serial: 42 }));
+    for (const id of [2, 3, 65_535])
+      t.strictSame(await ask("missing.cluster.local", id), [id, "missing.cluster.local", 42]);
+    t.strictSame(await ask("MisSing.cluster.local", 4), [4, "MisSing.cluster.local", 42]);
+    responder.setZone(makeZone({ serial: 43 }));
+    t.strictSame(await ask("missing.cluster.local", 5), [5, "missing.cluster.local", 43]);
+    for (let i = 0; i < 3_000; i++) await ask(`n${i}.cluster.local`, i);
+    t.strictSame(
+      await ask("missing.cluster.local", 6),
+      [6, "missing.cluster.local", 43],
+      "after many others",
+    );
+  },
+);

@@ -100,7 +100,7 @@ async function runForeground(
 }
 
 async function down(flags: Flags): Promise<void> {
-  const { stopped, problem } = await stop(settingsOf(flags));
+  const { stopped, problem, removed } = await stop(settingsOf(flags));
   if (problem) {
     const { code, message, hint } = problem;
     throw new CzctlError(message, {
@@ -109,8 +109,9 @@ async function down(flags: Flags): Promise<void> {
       ...(hint === undefined ? {} : { hint }),
     });
   }
-  if (flags.json) return printJson({ stopped });
+  if (flags.json) return printJson({ stopped, removed });
   print(stopped ? "Disconnected; everything is as it was." : "czctl is not running.");
+  for (const what of removed) print(`Removed what an earlier run left: ${what}.`);
 }
 
 interface Stopped {
@@ -118,6 +119,8 @@ interface Stopped {
   stopped: boolean;
   /** What could not be undone. */
   problem: Problem | null;
+  /** What a run that died had left, in words. */
+  removed: string[];
 }
 
 /** Returns when none of its processes is left. */
@@ -131,14 +134,18 @@ async function stop(settings: Settings): Promise<Stopped> {
     answered = false;
   }
   // Members of the socket's group may stop the daemon, but not look into its directory.
-  if (process.geteuid?.() !== 0) return { stopped: answered, problem };
-  const { StateLock, lockHolder } = await import("../../daemon/index.js");
+  if (process.geteuid?.() !== 0) return { stopped: answered, problem, removed: [] };
+  const { cleanUp, StateLock, lockHolder } = await import("../../daemon/index.js");
   let signalled = false;
   for (const until = performance.now() + STOP_TIMEOUT_MS; performance.now() < until; await sleep(10)) {
     const lock = StateLock.tryTake(settings.stateDir);
     if (lock !== null) {
-      lock.release();
-      return { stopped: answered || signalled, problem };
+      try {
+        const stopped = answered || signalled;
+        return { stopped, problem, removed: stopped ? [] : await cleanUp(settings) };
+      } finally {
+        lock.release();
+      }
     }
     // The daemon is just being started again: its supervisor has to know.
     const pid = lockHolder(settings.stateDir);
