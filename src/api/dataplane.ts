@@ -103,6 +103,10 @@ export interface PeerStatus {
   txBytes: number;
   /** Smoothed round trip of the tunnel in ms, when known. */
   rttMs?: number;
+  /** Bytes of the largest inner packet now in use. */
+  mtu?: number;
+  /** Whether the peer has confirmed that it passes; "unanswered": it answers no echo requests. */
+  pathMtu?: "searching" | "confirmed" | "unanswered";
 }
 
 export interface FlowStatus {

@@ -10,10 +10,10 @@ import type { Context } from "./context.js";
 import { DenialCounters, Denials } from "./denials.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
+import type { PeerLink } from "./peer-link.js";
 import { RoundTripHistogram } from "./round-trips.js";
 import { flowState } from "./splice.js";
 import { TargetTable } from "./target-table.js";
-import type { PeerLink } from "./tunnel.js";
 
 export interface AgentConfig {
   innerAddresses: readonly Address[];

@@ -7,7 +7,14 @@
  * ```
  */
 import { randomFillSync } from "node:crypto";
-import type { DataplaneStatus, FlowStatus, FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
+import type {
+  DataplaneStatus,
+  FlowStatus,
+  FromDataplane,
+  PeerConfig,
+  PeerStatus,
+  ToDataplane,
+} from "../api/index.js";
 import {
   Address,
   Arena,
@@ -43,8 +50,9 @@ import { LaptopRole, RefuseInbound } from "./laptop.js";
 import { LineChannel } from "./line-channel.js";
 import { UnixListener } from "./listener.js";
 import { Loop, StackMachine } from "./loop.js";
+import type { PeerLink } from "./peer-link.js";
 import { TunLink } from "./tun-link.js";
-import { type PeerLink, Tunnel } from "./tunnel.js";
+import { Tunnel } from "./tunnel.js";
 import { type UapiOwner, UapiServer } from "./uapi-server.js";
 
 type Start = Extract<ToDataplane, { type: "start" }>;
@@ -125,7 +133,7 @@ export class Dataplane {
       case "dns":
         return running?.laptop?.setDnsAddresses(message.addresses.map(Address.from));
       case "network-changed":
-        return running?.device.networkChanged(this.loop.now);
+        return running?.networkChanged();
       case "targets":
         return running?.agent?.setTargets(message.targets, message.grants);
       case "flows":
@@ -186,6 +194,9 @@ class Running implements DeviceEvents, UapiOwner {
   readonly agent: AgentRole | null;
   private readonly context: Context;
   private readonly mtu: number;
+  private readonly inner: readonly Address[];
+  /** Laptop: the agent's inner address. */
+  private readonly remote: Address | null;
   readonly device: Device;
   private readonly tunnel: Tunnel;
   private readonly tunnelStack: Stack;
@@ -200,6 +211,7 @@ class Running implements DeviceEvents, UapiOwner {
     this.context = context;
     this.mtu = start.mtu;
     const inner = start.innerAddresses.map(Address.from);
+    this.inner = inner;
     const { suite, fallbackReason } = createCrypto(arena);
     this.cryptoName = suite.name;
     if (fallbackReason !== null) {
@@ -218,6 +230,7 @@ class Running implements DeviceEvents, UapiOwner {
 
     const control = start.control === undefined ? null : start.control;
     const remote = control === null ? null : parseEndpoint(control.remote);
+    this.remote = start.role === "laptop" ? (remote?.address ?? null) : null;
     if (start.role === "laptop") {
       this.laptop = new LaptopRole(context, {
         dnsAddresses: (start.dns?.addresses ?? []).map(Address.from),
@@ -303,6 +316,7 @@ class Running implements DeviceEvents, UapiOwner {
     const peer = known === null ? this.device.addPeer(settings, now) : known;
     if (known !== null) this.device.updatePeer(settings.publicKey, settings, now);
     const link = (peer.context as PeerLink | null) ?? this.tunnel.addPeer(peer, this.mtu);
+    this.setEcho(peer, link);
     if (config.name !== undefined) this.names.set(peer, config.name);
     if (this.laptop !== null) this.laptop.agent = link;
     // The laptop connects; a restarted agent finds its devices where it last heard them.
@@ -312,6 +326,20 @@ class Running implements DeviceEvents, UapiOwner {
       publicKey: config.publicKey,
       grant: config.grant ?? "",
     });
+  }
+
+  /** Whom to ask what the path carries: the agent, and a device by the address that is its own. */
+  private setEcho(peer: Peer, link: PeerLink): void {
+    const own = peer.allowedIps.find(prefix => prefix.bits === prefix.address.bits);
+    const destination = this.remote ?? own?.address;
+    const source = this.inner.find(address => address.family === destination?.family);
+    if (destination !== undefined && source !== undefined) link.setEcho(source, destination);
+  }
+
+  networkChanged(): void {
+    const { now } = this.context.loop;
+    this.device.networkChanged(now);
+    this.tunnel.networkChanged(now);
   }
 
   /** The flows go first, while there is still a session to send their resets through. */
@@ -329,6 +357,7 @@ class Running implements DeviceEvents, UapiOwner {
     for (const peer of this.device.peers()) {
       if (peer.context !== null) continue;
       const link = this.tunnel.addPeer(peer, this.mtu);
+      this.setEcho(peer, link);
       if (this.laptop !== null) this.laptop.agent ??= link;
     }
   }
@@ -360,6 +389,7 @@ class Running implements DeviceEvents, UapiOwner {
           rxBytes: peer.rxBytes,
           txBytes: peer.txBytes,
           ...(peer.rttMs > 0 ? { rttMs: peer.rttMs } : {}),
+          ...pathStatus(peer.context as PeerLink | null),
         };
       }),
       flows: this.laptop?.counts() ?? this.agent?.counts() ?? { tcp: 0, udp: 0 },
@@ -377,7 +407,8 @@ class Running implements DeviceEvents, UapiOwner {
 
   // ---- WireGuard's events ----
 
-  onHandshake(peer: Peer, _now: Milliseconds): void {
+  onHandshake(peer: Peer, now: Milliseconds): void {
+    (peer.context as PeerLink | null)?.search.onSession(now);
     if (this.laptop !== null) this.laptop.tunnelDown = false;
     this.context.tell({ type: "handshake", publicKey: toBase64(peer.publicKey), at: peer.lastHandshakeAt });
   }
@@ -388,6 +419,7 @@ class Running implements DeviceEvents, UapiOwner {
   }
 
   onPeerEndpoint(peer: Peer): void {
+    (peer.context as PeerLink | null)?.search.restart(this.context.loop.now);
     this.endpoints.changed(peer, this.context.loop.now);
   }
 
@@ -401,6 +433,10 @@ class Running implements DeviceEvents, UapiOwner {
     };
     return new Stack({ arena, pool, random, handler, options });
   }
+}
+
+function pathStatus(link: PeerLink | null): Pick<PeerStatus, "mtu" | "pathMtu"> {
+  return link === null ? {} : { mtu: link.mtu, pathMtu: link.search.state };
 }
 
 function key(text: string): Uint8Array {

@@ -9,10 +9,10 @@ import type { Context } from "./context.js";
 import { DenialCounters, Denials } from "./denials.js";
 import { Dial } from "./dial.js";
 import { KernelDatagram } from "./kernel-datagram.js";
+import type { PeerLink } from "./peer-link.js";
 import { RoundTripHistogram } from "./round-trips.js";
 import { type LaptopRoute, RouteTable } from "./route-table.js";
 import { flowState, TcpSplice, UdpRelay } from "./splice.js";
-import type { PeerLink } from "./tunnel.js";
 
 const DNS_PORT = 53;
 /** The responder waits for nothing, and most who ask do so from a new port each time. */

@@ -15,6 +15,8 @@ const peer = z.object({
   rxBytes: count,
   txBytes: count,
   rttMs: count.optional(),
+  mtu: count.optional(),
+  pathMtu: z.enum(["searching", "confirmed", "unanswered"]).optional(),
 });
 
 const flow = z.object({

@@ -11,12 +11,14 @@
  *
  * Incoming datagrams arrive as GRO batches and are opened in place and handed to the stack.
  */
-import { ENDPOINT_BYTES, type Milliseconds, NEVER } from "../base/index.js";
-import { EAGAIN, EPOLLIN, EPOLLOUT, type UdpSocket } from "../linux/index.js";
-import type { Link, Stack } from "../netstack/index.js";
+import { type Address, ENDPOINT_BYTES, type Milliseconds, NEVER } from "../base/index.js";
+import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT, type UdpSocket } from "../linux/index.js";
+import { type Stack, TimerHeap } from "../netstack/index.js";
 import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
 import type { Context } from "./context.js";
+import { writeEchoRequest } from "./echo-request.js";
 import type { Machine, Source } from "./loop.js";
+import { PeerLink } from "./peer-link.js";
 
 const MAX_RUN_SEGMENTS = 64;
 /** Largest UDP payload over IPv4; one GSO call carries at most this. */
@@ -27,30 +29,9 @@ const TRAILER_BYTES = 31;
 const RECEIVE_BYTES = 65_536;
 /** GRO batches taken per turn before the rest of the loop gets its share. */
 const RECEIVE_BUDGET = 8;
-
-/** A peer, as the stack sees it. */
-export class PeerLink implements Link {
-  readonly checksum = "full";
-  readonly congested = true;
-  readonly maxGsoBytes = 0;
-  readonly peer: Peer;
-  mtu: number;
-  private readonly tunnel: Tunnel;
-
-  constructor(tunnel: Tunnel, peer: Peer, mtu: number) {
-    this.tunnel = tunnel;
-    this.peer = peer;
-    this.mtu = mtu;
-  }
-
-  reserve(bytes: number): number {
-    return this.tunnel.reserve(bytes);
-  }
-
-  commit(bytes: number, _gsoSize: number, _headerBytes: number): void {
-    this.tunnel.commit(this.peer, bytes);
-  }
-}
+/** Head room of a probe in the scratch area: some AEADs use the 64 bytes before a packet. */
+const PROBE_HEAD_BYTES = 64 + HEADER_BYTES;
+const MAX_PROBE_BYTES = MAX_RUN_BYTES - PROBE_HEAD_BYTES - TRAILER_BYTES;
 
 export class Tunnel implements Source, Machine, DatagramOutput {
   readonly socket: UdpSocket;
@@ -71,6 +52,8 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   private runClosed = false;
   private runPeer: Peer | null = null;
   private blocked = false;
+  /** Searches of paths' MTUs. */
+  private readonly searches: TimerHeap = new TimerHeap();
 
   constructor(context: Context, socket: UdpSocket) {
     const { arena } = context;
@@ -89,9 +72,13 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     this.stack = stack;
   }
 
+  get now(): Milliseconds {
+    return this.context.loop.now;
+  }
+
   /** Gives the peer its link, which is `peer.context` from here on. */
   addPeer(peer: Peer, mtu: number): PeerLink {
-    const link = new PeerLink(this, peer, mtu);
+    const link = new PeerLink(this, peer, mtu, this.searches);
     peer.context = link;
     return link;
   }
@@ -103,8 +90,14 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     for (const connection of [...this.stack.connections()]) if (connection.link === link) connection.abort();
     this.stack.dispatch(now);
     this.sendRun();
+    link.search.stop();
     this.stack.closeLink(link);
     if (this.runPeer === peer) this.discardRun();
+  }
+
+  /** Addresses or routes are others now, and with them maybe every path. */
+  networkChanged(now: Milliseconds): void {
+    for (const peer of this.device.peers()) (peer.context as PeerLink | null)?.search.restart(now);
   }
 
   // ---- incoming ----
@@ -178,6 +171,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
       return false;
     }
     if (result < 0) this.counters.sendErrors++;
+    if (this.socket.pathExceeded) this.noticePathMtu(peer);
     this.discardRun();
     return true;
   }
@@ -216,10 +210,45 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     if (result < 0) this.counters.sendErrors++;
   }
 
+  // ---- path MTU ----
+
+  /** Sends an echo request that makes an inner packet of `bytes`, in a datagram that must not be fragmented. */
+  probe(
+    peer: Peer,
+    bytes: number,
+    source: Address,
+    destination: Address,
+    rest: number,
+  ): "sent" | "too-big" | "unable" {
+    const { arena, loop, scratchDatagram } = this.context;
+    if (!peer.hasEndpoint || !peer.hasSession(loop.now)) return "unable";
+    if (bytes > MAX_PROBE_BYTES) return "too-big";
+    const at = scratchDatagram + PROBE_HEAD_BYTES;
+    writeEchoRequest(arena, at, bytes, source, destination, rest);
+    const length = this.device.seal(peer, at, bytes, loop.now);
+    arena.u8.set(peer.endpoint, this.endpoint);
+    this.socket.setDontFragment(true);
+    const result = this.socket.send(at - HEADER_BYTES, length, length, this.endpoint);
+    this.socket.setDontFragment(false);
+    // Any other error loses the probe, as the path may.
+    return result === -EMSGSIZE ? "too-big" : "sent";
+  }
+
+  /** Connections on the link have a smaller MTU to follow. */
+  mtuReduced(link: PeerLink): void {
+    this.stack.linkMtuReduced(link);
+  }
+
+  private noticePathMtu(peer: Peer): void {
+    this.socket.pathExceeded = false;
+    (peer.context as PeerLink | null)?.search.suspect(this.context.loop.now);
+  }
+
   // ---- machine ----
 
   poll(now: Milliseconds): void {
     this.device.poll(now);
+    this.searches.poll(now);
   }
 
   flush(_now: Milliseconds): void {
@@ -227,6 +256,6 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   }
 
   pollAt(): Milliseconds {
-    return this.device?.pollAt() ?? NEVER;
+    return Math.min(this.device?.pollAt() ?? NEVER, this.searches.next);
   }
 }

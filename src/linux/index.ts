@@ -19,6 +19,7 @@ export {
 export * from "./file-lock.js";
 export * from "./links.js";
 export * from "./monitor.js";
+export { kernelPathMtu } from "./path-mtu.js";
 export * from "./privilege.js";
 export * from "./routes.js";
 export * from "./socket.js";

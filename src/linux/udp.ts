@@ -9,7 +9,8 @@
  *
  * Path MTU: the socket keeps the kernel's default (IP_PMTUDISC_WANT: DF set while datagrams fit the known path
  * MTU, fragmenting locally once it shrinks). Insisting on DF would turn a shrunk path into a dead tunnel until
- * the inner MTU follows; fragments merely make it slow. `setDontFragment` is for path-MTU probes.
+ * the inner MTU follows (`dataplane/path-mtu.ts`); fragments merely make it slow. `setDontFragment` is for the
+ * probes of that search.
  */
 import { Address, type Arena, type Endpoint } from "../base/index.js";
 import { getOption, setOption } from "./descriptor.js";
@@ -94,6 +95,9 @@ export class UdpSocket {
   segmentBytes = 0;
   /** UDP_GRO is on: `receive` may return several datagrams. */
   readonly gro: boolean;
+
+  /** A run was refused because its datagrams exceed what the kernel knows of the path. For the reader to clear. */
+  pathExceeded = false;
 
   private readonly arena: Arena;
   private readonly options: UdpOptions;
@@ -181,6 +185,7 @@ export class UdpSocket {
       // segments do not fit the path's MTU now; one by one they are fragmented.
       if (result === -EIO) this.gsoOn = false;
       else if (result !== -EINVAL && result !== -EMSGSIZE) return result;
+      else this.pathExceeded = true;
     }
     return this.sendSingly(offset, length, segmentBytes);
   }

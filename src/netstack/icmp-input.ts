@@ -85,8 +85,11 @@ export class IcmpInput {
       return;
     }
     const type = icmpType(arena.view, packet.offset);
+    const { path } = packet.attachment.link;
     if (type === (isV4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST)) this.answerEcho(packet, now);
-    else if (isV4) this.takeErrorV4(packet, type);
+    else if (path !== undefined && type === (isV4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY)) {
+      path.onEchoReply(icmpRest(arena.view, packet.offset), now);
+    } else if (isV4) this.takeErrorV4(packet, type);
     else this.takeErrorV6(packet, type);
   }
 

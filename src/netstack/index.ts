@@ -2,6 +2,7 @@ export { Counters } from "./counters.js";
 export type {
   ChecksumMode,
   Link,
+  PathObserver,
   StackHandler,
   TcpCloseReason,
   TcpUser,
@@ -12,4 +13,5 @@ export { DEFAULT_STACK_OPTIONS, type StackOptions } from "./options.js";
 export { Stack, type StackConfig } from "./stack.js";
 export { TcpConnection } from "./tcp/connection.js";
 export type { TcpState } from "./tcp/states.js";
+export { type Timed, TimerHeap } from "./timer-heap.js";
 export { UdpFlow } from "./udp.js";

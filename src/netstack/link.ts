@@ -2,7 +2,7 @@
  * The seams of the stack: where its packets go (`Link`), and who decides what it answers (`StackHandler`).
  * `dataplane/` implements both: a TUN device is a link, and so is each WireGuard peer.
  */
-import type { Address } from "../base/index.js";
+import type { Address, Milliseconds } from "../base/index.js";
 import type { TcpConnection } from "./tcp/connection.js";
 import type { UdpFlow } from "./udp.js";
 
@@ -22,6 +22,8 @@ export interface Link {
   readonly checksum: ChecksumMode;
   /** A wide-area path: congestion control and pacing apply. False for the TUN device, which loses nothing. */
   readonly congested: boolean;
+  /** Told what the stack notices about the size of packets; absent where nobody searches the path. */
+  readonly path?: PathObserver;
   /**
    * Arena offset where a packet of up to `bytes` bytes may be built, or -1 when the link takes none now.
    * After a -1 the link calls `stack.linkWritable(link)` once it does again. Each successful `reserve` is
@@ -35,6 +37,17 @@ export interface Link {
    *   `checksum` says; 0 when every checksum in it is complete and it must be sent as it is (ICMP, fragments)
    */
   commit(bytes: number, gsoSize: number, headerBytes: number): void;
+}
+
+/** Who finds out how large packets may be on a link. Must not call the stack back from within. */
+export interface PathObserver {
+  /**
+   * A retransmission timer of a flow between these addresses has fired: large packets may no longer pass
+   * (RFC 4821 §7.7, RFC 8899 §4.3).
+   */
+  suspect(local: Address, remote: Address, now: Milliseconds): void;
+  /** An answer to echo request `rest` (identifier and sequence number) has come. */
+  onEchoReply(rest: number, now: Milliseconds): void;
 }
 
 /** Why something cannot be reached: chooses the ICMP code, or RST. */

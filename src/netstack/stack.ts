@@ -137,6 +137,12 @@ export class Stack {
     if (attachment !== undefined) attachment.blocked = false;
   }
 
+  /** `link.mtu` has become smaller. Call `dispatch` after it. */
+  linkMtuReduced(link: Link): void {
+    const attachment = this.attachments.get(link);
+    if (attachment !== undefined) this.tcp.linkMtuReduced(attachment);
+  }
+
   /** The link is gone: its connections end with "reset", its flows with `onUdpClosed`. Sends nothing. */
   closeLink(link: Link): void {
     const attachment = this.attachments.get(link);

@@ -1,7 +1,8 @@
 import t from "tap";
 import { Arena, ENDPOINT_BYTES, NEVER } from "../../src/base/index.js";
 import type { Context } from "../../src/dataplane/context.js";
-import { type PeerLink, Tunnel } from "../../src/dataplane/tunnel.js";
+import type { PeerLink } from "../../src/dataplane/peer-link.js";
+import { Tunnel } from "../../src/dataplane/tunnel.js";
 import { EAGAIN, EPOLLIN, EPOLLOUT, type UdpSocket } from "../../src/linux/index.js";
 import type { Stack } from "../../src/netstack/index.js";
 import type { Device, Peer } from "../../src/wireguard/index.js";

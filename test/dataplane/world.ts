@@ -22,7 +22,7 @@ import { type Context, StreamQueue } from "../../src/dataplane/context.js";
 import { DialLimit } from "../../src/dataplane/dial-limit.js";
 import { LaptopRole, RefuseInbound } from "../../src/dataplane/laptop.js";
 import { Loop, type Machine, StackMachine } from "../../src/dataplane/loop.js";
-import type { PeerLink } from "../../src/dataplane/tunnel.js";
+import type { PeerLink } from "../../src/dataplane/peer-link.js";
 import { Poller } from "../../src/linux/index.js";
 import {
   type Link,

@@ -195,6 +195,54 @@ for (const family of [4, 6] as const) {
   });
 }
 
+t.test("RFC 1191 §6.4: a link whose MTU shrinks: sent again at once in smaller segments", async t => {
+  const peer = new RawPeer();
+  peer.establish({ sack: true });
+  peer.write(pattern(4000));
+  peer.dispatch();
+  t.same(
+    peer.sent().map(({ data }) => data.length),
+    [1460, 1460, 1080],
+  );
+  peer.mtu = 1240;
+  peer.stack.linkMtuReduced(peer);
+  peer.dispatch();
+  const sent = peer.sent();
+  t.same(
+    sent.map(({ seq, data }) => [seq, data.length]),
+    [
+      [1, 1200],
+      [1201, 260],
+      [1461, 1200],
+      [2661, 260],
+    ],
+    "what fits is not sent again",
+  );
+  t.ok((peer.connection?.snd.congestion.ssthresh as number) > 1e9, "no sign of congestion");
+});
+
+for (const family of [4, 6] as const) {
+  t.test(`RFC 8899 §3: the link is told of time-outs and of echo replies, IPv${family}`, async t => {
+    const told: unknown[] = [];
+    const peer = new RawPeer({ family });
+    peer.path = {
+      suspect: (local, remote, now) => told.push([`${local}`, `${remote}`, now > 10_000]),
+      onEchoReply: rest => told.push(rest),
+    };
+    peer.establish({ sack: true });
+    peer.write(pattern(1000));
+    peer.dispatch();
+    t.same(told, []);
+    peer.step(3_000);
+    t.same(told[0], [`${peer.stackAddress}`, `${peer.peerAddress}`, true]);
+    told.length = 0;
+    const reply = Uint8Array.from([family === 4 ? 0 : 129, 0, 0, 0, 0x12, 0x34, 0x56, 0x78]);
+    peer.inject(peer.ip(family === 4 ? 1 : 58, reply, 2));
+    t.same(told, [0x12345678]);
+    t.equal(peer.stack.counters.icmpUnhandled, 0);
+  });
+}
+
 t.test("RFC 1191 §3: a path MTU below the minimum is not believed", async t => {
   const peer = new RawPeer();
   peer.establish({ sack: true });

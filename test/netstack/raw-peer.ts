@@ -6,6 +6,7 @@ import { Address, Arena, BlockPool, Ring } from "../../src/base/index.js";
 import {
   type ChecksumMode,
   type Link,
+  type PathObserver,
   Stack,
   type StackHandler,
   type StackOptions,
@@ -117,6 +118,7 @@ export class RawPeer implements Link, StackHandler {
   readonly maxGsoBytes: number;
   readonly checksum: ChecksumMode;
   readonly congested: boolean;
+  path?: PathObserver;
   readonly arena: Arena = new Arena(40 << 20);
   readonly pool: BlockPool;
   readonly stack: Stack;

@@ -42,6 +42,12 @@ async function status(flags: Flags<{ verbose: boolean }>): Promise<void> {
   if (flags.verbose && found.dataplane !== null) print(formatCounters(found.dataplane));
 }
 
+const PATH_MTU = {
+  searching: ", being measured",
+  confirmed: "",
+  unanswered: ", not confirmed by the agent",
+} as const;
+
 function formatStatus(found: DaemonStatus): string {
   const { device, services, dataplane } = found;
   const peer = dataplane?.peers[0];
@@ -63,6 +69,8 @@ function formatStatus(found: DaemonStatus): string {
   if (peer !== undefined && peer.lastHandshakeAt > 0) {
     const rtt = peer.rttMs === undefined ? "" : `, round trip ${peer.rttMs.toFixed(1)} ms`;
     fields.push(["Handshake", `${formatDuration(Math.max(0, Date.now() - peer.lastHandshakeAt))} ago${rtt}`]);
+    if (peer.mtu !== undefined)
+      fields.push(["Path", `packets of ${peer.mtu} bytes${PATH_MTU[peer.pathMtu ?? "searching"]}`]);
     fields.push(["Traffic", `${formatBytes(peer.rxBytes)} received, ${formatBytes(peer.txBytes)} sent`]);
   }
   fields.push(

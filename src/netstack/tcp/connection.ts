@@ -256,6 +256,13 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.snd.congestion.setMss(mss);
   }
 
+  /** What was too big for the path is sent again at once, in smaller segments (RFC 1191 §6.4). */
+  onMtuReduced(): void {
+    this.checkMss();
+    this.snd.recovery.onPathMtuReduced();
+    this.wantTurn();
+  }
+
   // ---- life ----
 
   setState(state: TcpState): void {

@@ -163,9 +163,14 @@ export class TcpLayer {
     const pathMtu = Math.max(mtu, key.family === 4 ? MIN_PATH_MTU_V4 : IPV6_MIN_MTU);
     if (pathMtu >= Math.min(c.pathMtu, c.attachment.link.mtu)) return;
     c.pathMtu = pathMtu;
-    c.checkMss();
-    c.snd.recovery.onPathMtuReduced();
-    c.wantTurn();
+    c.onMtuReduced();
+  }
+
+  /** The link's MTU is smaller now: every connection on it sends what was too big again. */
+  linkMtuReduced(attachment: Attachment): void {
+    for (const c of this.connections) {
+      if (c.attachment === attachment && isSynchronized(c.state)) c.onMtuReduced();
+    }
   }
 
   /** The connection that a quoted segment belongs to, if its sequence number is outstanding (RFC 5927 §4). */

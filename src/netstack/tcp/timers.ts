@@ -131,6 +131,7 @@ function onRto(c: TcpConnection, now: Milliseconds): void {
   snd.retransmits++;
   snd.rtt.backoff++;
   snd.recovery.onTimeout(now);
+  c.attachment.link.path?.suspect(c.local, c.remote, now);
   c.rtoAt = timeOutAt(c, now);
   c.armSend("rto", c.rtoAt);
   c.wantTurn();

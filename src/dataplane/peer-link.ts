@@ -1,0 +1,90 @@
+/** A peer as the stack sees it: a link whose MTU follows what the path to the peer carries. */
+import { type Address, type Milliseconds, readEndpoint } from "../base/index.js";
+import { kernelPathMtu } from "../linux/index.js";
+import type { Link, PathObserver, TimerHeap } from "../netstack/index.js";
+import type { Peer } from "../wireguard/index.js";
+import { PathMtu, type PathProber } from "./path-mtu.js";
+import type { Tunnel } from "./tunnel.js";
+
+/** Upper half of the second ICMP word: these echo requests are ours. */
+const ECHO_IDENTIFIER = 0x637a;
+/** IP and UDP header, WireGuard's header and tag. */
+const OVERHEAD_BYTES_V4 = 20 + 8 + 32;
+const OVERHEAD_BYTES_V6 = 40 + 8 + 32;
+
+export class PeerLink implements Link, PathObserver, PathProber {
+  readonly checksum = "full";
+  readonly congested = true;
+  readonly maxGsoBytes = 0;
+  readonly peer: Peer;
+  readonly path: PathObserver = this;
+  readonly search: PathMtu;
+  mtu: number;
+  private readonly tunnel: Tunnel;
+  private source: Address | null = null;
+  private destination: Address | null = null;
+
+  /** @param mtu configured inner MTU, which is never exceeded */
+  constructor(tunnel: Tunnel, peer: Peer, mtu: number, timers: TimerHeap) {
+    this.tunnel = tunnel;
+    this.peer = peer;
+    this.mtu = mtu;
+    this.search = new PathMtu(mtu, this, timers);
+  }
+
+  /** Inner addresses, of one family, between which the path is probed. */
+  setEcho(source: Address, destination: Address): void {
+    this.source = source;
+    this.destination = destination;
+  }
+
+  // ---- Link ----
+
+  reserve(bytes: number): number {
+    return this.tunnel.reserve(bytes);
+  }
+
+  commit(bytes: number, _gsoSize: number, _headerBytes: number): void {
+    this.tunnel.commit(this.peer, bytes);
+    this.search.onSent(bytes, this.tunnel.now);
+  }
+
+  // ---- PathObserver ----
+
+  /** A standard peer may refuse our inner address and still answer the one that it talks to. */
+  suspect(local: Address, remote: Address, now: Milliseconds): void {
+    if (this.search.state === "unanswered" && !this.source?.equals(local)) {
+      this.setEcho(local, remote);
+      this.search.restart(now);
+    } else {
+      this.search.suspect(now);
+    }
+  }
+
+  onEchoReply(rest: number, now: Milliseconds): void {
+    if (rest >>> 16 === ECHO_IDENTIFIER) this.search.onAnswer(rest & 0xffff, now);
+  }
+
+  // ---- PathProber ----
+
+  probe(bytes: number, sequence: number): "sent" | "too-big" | "unable" {
+    const { source, destination } = this;
+    if (source === null || destination === null) return "unable";
+    const rest = (ECHO_IDENTIFIER << 16) | sequence;
+    return this.tunnel.probe(this.peer, bytes, source, destination, rest);
+  }
+
+  kernelLimit(): number {
+    if (!this.peer.hasEndpoint) return Number.POSITIVE_INFINITY;
+    const endpoint = readEndpoint(this.peer.endpoint, 0);
+    const mtu = kernelPathMtu(endpoint);
+    if (mtu === 0) return Number.POSITIVE_INFINITY;
+    return mtu - (endpoint.address.family === 4 ? OVERHEAD_BYTES_V4 : OVERHEAD_BYTES_V6);
+  }
+
+  resized(): void {
+    const smaller = this.search.size < this.mtu;
+    this.mtu = this.search.size;
+    if (smaller) this.tunnel.mtuReduced(this);
+  }
+}
