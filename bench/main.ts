@@ -44,6 +44,8 @@ interface Options {
   scenarios: Scenario[];
   /** Contenders by name. */
   wanted: ReadonlySet<string>;
+  /** Only rounds whose name begins so; all when empty. */
+  rounds: string;
   runs: number;
   seconds: number;
   json: string | undefined;
@@ -67,6 +69,7 @@ function readOptions(): Options {
         type: "string",
         default: EVERYBODY.map(one => one.name).join(","),
       },
+      rounds: { type: "string", default: "" },
       runs: { type: "string", default: "5" },
       seconds: { type: "string", default: "5" },
       json: { type: "string" },
@@ -81,6 +84,7 @@ function readOptions(): Options {
   return {
     scenarios: pick("scenario", SCENARIOS, scenarios),
     wanted: new Set([SUBJECT, ...pick("peer", EVERYBODY, peers).map(one => one.name)]),
+    rounds: values.rounds,
     runs: number(values.runs, "runs"),
     seconds: number(values.seconds, "seconds"),
     json: values.json,
@@ -138,7 +142,7 @@ async function measure(
 ): Promise<Result[]> {
   for (const { topology, running } of entrants) await scenario.prepare(topology, running);
   const results: Result[] = [];
-  for (const round of scenario.rounds) {
+  for (const round of scenario.rounds.filter(name => name.startsWith(options.rounds))) {
     const taken = new Map<string, Figure[]>(entrants.map(({ contender }) => [contender.name, []]));
     for (let run = 1; run <= options.runs; run++) {
       for (const { contender, topology, running } of entrants) {

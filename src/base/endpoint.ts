@@ -1,10 +1,13 @@
 /**
- * A UDP endpoint as 20 bytes in a buffer, so that the packet path compares and copies endpoints without
- * making objects: family (4 or 6), 0, port (big endian), address (16 bytes; IPv4 in the first four, rest 0).
+ * A UDP endpoint as 36 bytes in a buffer, so that the packet path compares and copies endpoints without
+ * making objects: family (4 or 6), 0, port (big endian), address (16 bytes; IPv4 in the first four, rest 0),
+ * and in the same way the address of ours that it talks to, all zero for whichever the kernel picks.
  */
 import { Address, type AddressFamily } from "./address.js";
 
-export const ENDPOINT_BYTES = 20;
+export const ENDPOINT_BYTES = 36;
+/** Where the address of ours begins in a record. */
+export const LOCAL_ADDRESS_AT = 20;
 
 export interface Endpoint {
   readonly address: Address;
@@ -23,6 +26,17 @@ export function readEndpoint(bytes: Uint8Array, offset: number): Endpoint {
   const family: AddressFamily = bytes[offset] === 6 ? 6 : 4;
   const port = ((bytes[offset + 2] as number) << 8) | (bytes[offset + 3] as number);
   return { address: Address.read(bytes, offset + 4, family), port };
+}
+
+/** Whether the record names an address of ours. */
+export function hasLocalAddress(bytes: Uint8Array, offset: number): boolean {
+  for (let i = LOCAL_ADDRESS_AT; i < ENDPOINT_BYTES; i++) if (bytes[offset + i] !== 0) return true;
+  return false;
+}
+
+/** Leaves the choice to the kernel. */
+export function clearLocalAddress(bytes: Uint8Array, offset: number): void {
+  bytes.fill(0, offset + LOCAL_ADDRESS_AT, offset + ENDPOINT_BYTES);
 }
 
 export function sameEndpoint(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number): boolean {

@@ -11,7 +11,7 @@
  *
  * Incoming datagrams arrive as GRO batches and are opened in place and handed to the stack.
  */
-import { type Address, ENDPOINT_BYTES, type Milliseconds, NEVER } from "../base/index.js";
+import { type Address, ENDPOINT_BYTES, hasLocalAddress, type Milliseconds, NEVER } from "../base/index.js";
 import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT, type UdpSocket } from "../linux/index.js";
 import { type Stack, TimerHeap } from "../netstack/index.js";
 import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
@@ -172,8 +172,15 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     }
     if (result < 0) this.counters.sendErrors++;
     if (this.socket.pathExceeded) this.noticePathMtu(peer);
+    this.noticeLostAddress(peer);
     this.discardRun();
     return true;
+  }
+
+  /** The socket cleared our address in the record: it is no longer one of this machine's. */
+  private noticeLostAddress(peer: Peer): void {
+    if (hasLocalAddress(this.context.arena.u8, this.endpoint)) return;
+    if (hasLocalAddress(peer.endpoint, 0)) peer.forgetLocalAddress();
   }
 
   /** Keeps what was not sent, and waits until the socket takes more. */

@@ -1,5 +1,6 @@
 /**
- * The kernel's `struct sockaddr_in` and `sockaddr_in6` beside the 20-byte endpoint record of base/endpoint.
+ * The kernel's `struct sockaddr_in` and `sockaddr_in6` beside the endpoint record of base/endpoint, whose
+ * address of ours is `udp-control.ts`'s.
  * IPv4-mapped addresses of dual-stack sockets become family 4 on the way in, and back on the way out.
  *
  * A link-local IPv6 address loses its scope on the way: a peer can be reached by it only through the default
@@ -16,7 +17,7 @@ export const SOCKADDR_IN_BYTES: number = 16;
 export const SOCKADDR_IN6_BYTES: number = 28;
 
 /** ::ffff:0:0/96 as the third word of the address, in memory order. */
-const MAPPED_WORD = 0xffff0000;
+export const MAPPED_WORD: number = 0xffff0000;
 
 /**
  * Endpoint record → sockaddr; returns its length. Offsets are multiples of 4.

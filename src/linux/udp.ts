@@ -12,7 +12,7 @@
  * the inner MTU follows (`dataplane/path-mtu.ts`); fragments merely make it slow. `setDontFragment` is for the
  * probes of that search.
  */
-import { Address, type Arena, type Endpoint } from "../base/index.js";
+import { Address, type Arena, clearLocalAddress, type Endpoint } from "../base/index.js";
 import { getOption, setOption } from "./descriptor.js";
 import { systemError } from "./errors.js";
 import {
@@ -21,6 +21,7 @@ import {
   EINVAL,
   EIO,
   EMSGSIZE,
+  ENETUNREACH,
   libc,
   scratch,
   scratchAddress,
@@ -36,6 +37,15 @@ import {
   SOCKADDR_IN6_BYTES,
   writeSockaddr,
 } from "./sockaddr.js";
+import {
+  askForLocalAddress,
+  CONTROL_BYTES,
+  layOutControl,
+  readControl,
+  SEGMENT_SPACE,
+  writeLocalAddress,
+  writeSegmentBytes,
+} from "./udp-control.js";
 
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0x800;
@@ -67,15 +77,11 @@ const DEFAULT_BUFFER_BYTES = 7 << 20;
 const IOVEC = 32;
 const MSGHDR = 48;
 const CONTROL = 104;
-const CONTROL_BYTES = 64;
 const AREA_BYTES = 192;
 const NAME_LENGTH = MSGHDR + 8;
+const CONTROL_POINTER = MSGHDR + 32;
 const CONTROL_LENGTH = MSGHDR + 40;
 const IOV_LENGTH = IOVEC + 8;
-const CMSG_DATA = CONTROL + 16;
-/** CMSG_LEN(2), CMSG_SPACE(2). */
-const SEGMENT_CMSG_BYTES = 18;
-const SEGMENT_CMSG_SPACE = 24;
 
 export interface UdpOptions {
   /** 0 for any. */
@@ -108,6 +114,8 @@ export class UdpSocket {
   private readonly incomingMessage: number;
   private readonly outgoingMessage: number;
   private gsoOn: boolean;
+  /** Of the control message for the call at hand. */
+  private localBytes = 0;
   private open = true;
 
   /** Binds; throws CzctlError when it cannot. */
@@ -134,10 +142,9 @@ export class UdpSocket {
     this.outgoing = area + AREA_BYTES;
     this.incomingMessage = layOut(arena, this.incoming);
     this.outgoingMessage = layOut(arena, this.outgoing);
-    const control = this.outgoing + CONTROL;
-    arena.u32[control >> 2] = SEGMENT_CMSG_BYTES;
-    arena.u32[(control >> 2) + 2] = SOL_UDP;
-    arena.u32[(control >> 2) + 3] = UDP_SEGMENT;
+    layOutControl(arena, this.outgoing + CONTROL, mapped);
+    // A socket that is bound to one address sends from there anyway.
+    if (options.address === undefined) askForLocalAddress(fd, mapped);
     this.gsoOn = options.gso !== false && getOption(fd, SOL_UDP, UDP_SEGMENT) >= 0;
     this.gro = options.gro !== false && setOption(fd, SOL_UDP, UDP_GRO, 1) === 0;
   }
@@ -160,9 +167,8 @@ export class UdpSocket {
     while (total === -EINTR);
     if (total < 0) return total;
     readSockaddr(arena, incoming, endpoint);
-    // UDP_GRO is the only control message that this socket has asked for.
-    const several = (u32[(incoming + CONTROL_LENGTH) >> 2] as number) > 0;
-    this.segmentBytes = several ? (u32[(incoming + CMSG_DATA) >> 2] as number) : total;
+    const control = u32[(incoming + CONTROL_LENGTH) >> 2] as number;
+    this.segmentBytes = readControl(arena, incoming + CONTROL, control, endpoint) || total;
     return total;
   }
 
@@ -171,16 +177,30 @@ export class UdpSocket {
    * at arena offset `endpoint` (a multiple of 4). Returns the bytes that the kernel took, always whole
    * datagrams, or −errno when it took none (−EAGAIN: the buffer is full; −EMSGSIZE: over the path's MTU).
    * One call carries at most 64 datagrams and 65,507 bytes; more are sent one by one.
+   *
+   * They leave from the record's address of ours. When that is gone from this machine, from whichever the kernel
+   * picks, and it is cleared in the record.
    */
   send(offset: number, length: number, segmentBytes: number, endpoint: number): number {
+    const { arena, outgoing, mapped } = this;
+    this.localBytes = writeLocalAddress(arena, outgoing + CONTROL, endpoint, mapped);
+    const result = this.sendFrom(offset, length, segmentBytes, endpoint);
+    // IPv6 says EINVAL to an address that is not ours, IPv4 also ENETUNREACH.
+    if ((result !== -EINVAL && result !== -ENETUNREACH) || this.localBytes === 0) return result;
+    clearLocalAddress(arena.u8, endpoint);
+    this.localBytes = 0;
+    return this.sendFrom(offset, length, segmentBytes, endpoint);
+  }
+
+  private sendFrom(offset: number, length: number, segmentBytes: number, endpoint: number): number {
     const { arena, outgoing } = this;
     if (!this.mapped && arena.u8[endpoint] !== 4) return -EAFNOSUPPORT;
     const nameBytes = writeSockaddr(arena, endpoint, outgoing, this.mapped);
     arena.u32[(outgoing + NAME_LENGTH) >> 2] = nameBytes;
-    if (length <= segmentBytes) return this.sendMessage(offset, length, 0);
+    if (length <= segmentBytes) return this.sendMessage(offset, length, false);
     if (this.gsoOn) {
-      arena.u16[(outgoing + CMSG_DATA) >> 1] = segmentBytes;
-      const result = this.sendMessage(offset, length, SEGMENT_CMSG_SPACE);
+      writeSegmentBytes(arena, outgoing + CONTROL, segmentBytes);
+      const result = this.sendMessage(offset, length, true);
       // EIO: the network card cannot complete checksums, and will not learn it. EINVAL (EMSGSIZE since 6.14):
       // segments do not fit the path's MTU now; one by one they are fragmented.
       if (result === -EIO) this.gsoOn = false;
@@ -192,17 +212,19 @@ export class UdpSocket {
 
   private sendSingly(offset: number, length: number, segmentBytes: number): number {
     for (let done = 0; done < length; done += segmentBytes) {
-      const result = this.sendMessage(offset + done, Math.min(segmentBytes, length - done), 0);
+      const result = this.sendMessage(offset + done, Math.min(segmentBytes, length - done), false);
       if (result < 0) return done > 0 ? done : result;
     }
     return length;
   }
 
-  private sendMessage(offset: number, length: number, controlBytes: number): number {
-    const { arena, outgoing } = this;
+  private sendMessage(offset: number, length: number, segmented: boolean): number {
+    const { arena, outgoing, localBytes } = this;
+    const skipped = segmented ? 0 : SEGMENT_SPACE;
     writePointer(arena, outgoing + IOVEC, addressOf(arena, offset, length));
     arena.u32[(outgoing + IOV_LENGTH) >> 2] = length;
-    arena.u32[(outgoing + CONTROL_LENGTH) >> 2] = controlBytes;
+    writePointer(arena, outgoing + CONTROL_POINTER, addressOf(arena, outgoing + CONTROL + skipped, 0));
+    arena.u32[(outgoing + CONTROL_LENGTH) >> 2] = SEGMENT_SPACE - skipped + localBytes;
     let result: number;
     do result = settle(libc.sendmsg(this.fd, this.outgoingMessage, 0));
     while (result === -EINTR);

@@ -11,6 +11,7 @@ export class Attachment {
   listed = false;
   /** What it holds of the stack's tables. */
   tcpConnections = 0;
+  pendingSyns = 0;
   halfOpen = 0;
   udpFlows = 0;
   private readonly onBusy: (attachment: Attachment) => void;

@@ -49,6 +49,8 @@ export class Counters {
   tcpRangeLimit = 0;
   /** The ring would not take the bytes: no memory, or no ring. */
   tcpNoRoom = 0;
+  /** SYN floods: questions not taken, and clients that never answered. */
+  tcpPendingLimit = 0;
   tcpHalfOpenDropped = 0;
   tcpConnectionLimit = 0;
   tcpBlindReset = 0;

@@ -4,7 +4,9 @@ export interface StackOptions {
   udpIdleMs: number;
   maxUdpFlows: number;
   maxTcpConnections: number;
-  /** Connections whose handshake is not complete; past it the oldest is dropped. */
+  /** SYNs that the handler has not decided about; past it further ones are not taken. */
+  maxPendingSyns: number;
+  /** Connections whose SYN-ACK the peer has not answered; past it the oldest is dropped. */
   maxHalfOpen: number;
   /** Connections in TIME-WAIT, beside the others; past it the oldest ends early. */
   maxTimeWait: number;
@@ -35,6 +37,7 @@ export const DEFAULT_STACK_OPTIONS: Readonly<StackOptions> = {
   udpIdleMs: 120_000,
   maxUdpFlows: 16_384,
   maxTcpConnections: 65_536,
+  maxPendingSyns: 4096,
   maxHalfOpen: 4096,
   maxTimeWait: 16_384,
   linkShare: 1,

@@ -121,7 +121,7 @@ export class Device implements PeerHost {
 
   /**
    * One received datagram, decrypted in place.
-   * @param source arena offset of a 20-byte endpoint record
+   * @param source arena offset of an endpoint record
    * @returns > 0: an inner packet of that many bytes begins at `offset` + 16 and came from `receivedFrom`;
    *   0: handled; < 0: dropped for this reason (`dropReasonName`), and counted
    */
@@ -208,6 +208,7 @@ export class Device implements PeerHost {
   /** The machine's addresses or routes changed, or it woke up: active peers shake hands at once. */
   networkChanged(now: Milliseconds): void {
     for (const peer of this.byKey.values()) {
+      peer.forgetLocalAddress();
       if (!peer.hasSession(now) && !peer.handshake.isUnderWay && peer.persistentKeepaliveSeconds === 0)
         continue;
       peer.allowInitiation();

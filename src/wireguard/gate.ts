@@ -3,15 +3,15 @@
  *
  * ```
  *  length ─► enough? ─► mac1 ─► load? ──no───────────────────────────► X25519, AEAD, peer
- *                                 └─yes─► mac2? ──no──► cookie reply      ▲
- *                                          └─yes─► per source ─► in all ──┘
+ *                                 └─yes─► mac2? ──no──► per source ─► in all ─► cookie reply
+ *                                          └─yes─► per source ─► in all ──► X25519, AEAD, peer
  * ```
  *
  * DEVIATION(paper §5.3, "under load" left open; others measure a queue): messages are handled as they come,
  * so load is a rate: more than HANDSHAKES_PER_SECOND after a burst of 128, and then for one second. This
  * bounds what a flood can take from the data path; see the figures at the constants.
  */
-import { type Milliseconds, NEVER } from "../base/index.js";
+import { ENDPOINT_BYTES, type Milliseconds, NEVER } from "../base/index.js";
 import {
   COOKIE_BYTES,
   INITIATION_BYTES,
@@ -46,11 +46,13 @@ export class HandshakeGate {
   private readonly host: PeerHost;
   private readonly findPeer: (publicKey: Uint8Array) => Peer | null;
   private readonly sources: SourceLimiter;
+  /** Who has no cookie may not keep others from getting one. */
+  private readonly cookieSources: SourceLimiter;
   private readonly checks: TokenBucket = new TokenBucket(CHECKS_PER_SECOND, CHECK_BURST);
   private readonly arrivals: TokenBucket = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST);
   private readonly proven: TokenBucket = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST);
   private readonly cookieReplies: TokenBucket = new TokenBucket(COOKIES_PER_SECOND, HANDSHAKE_BURST);
-  private readonly replyTo: Uint8Array = new Uint8Array(20);
+  private readonly replyTo: Uint8Array = new Uint8Array(ENDPOINT_BYTES);
   private cookies: CookieChecker;
   private underLoadUntil: Milliseconds = -NEVER;
 
@@ -58,6 +60,7 @@ export class HandshakeGate {
     this.host = host;
     this.findPeer = findPeer;
     this.sources = new SourceLimiter(host.arena, host.identity.random);
+    this.cookieSources = new SourceLimiter(host.arena, host.identity.random);
     this.cookies = this.createChecker();
   }
 
@@ -108,7 +111,7 @@ export class HandshakeGate {
     sourceBytes: Uint8Array,
     now: Milliseconds,
   ): number {
-    if (!this.cookieReplies.take(now)) return Drop.rateLimited;
+    if (!this.cookieSources.allow(source, now) || !this.cookieReplies.take(now)) return Drop.rateLimited;
     const { arena, scratch, output } = this.host;
     this.cookies.writeReply(arena.u8.subarray(scratch, scratch + COOKIE_BYTES), message, sourceBytes, now);
     this.replyTo.set(arena.u8.subarray(source, source + this.replyTo.length));

@@ -12,7 +12,7 @@ import type { PeerTimers } from "./timers.js";
 export interface DatagramOutput {
   /**
    * Must not call back into the device.
-   * @param endpoint 20 bytes as in base/endpoint
+   * @param endpoint as in base/endpoint
    * @param offset arena offset; the bytes are valid until the call returns
    */
   send(endpoint: Uint8Array, offset: number, length: number): void;

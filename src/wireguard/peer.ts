@@ -5,8 +5,10 @@
  * and routing are the device's, the first look at handshake messages is the gate's.
  */
 import {
+  clearLocalAddress,
   ENDPOINT_BYTES,
   type Endpoint,
+  LOCAL_ADDRESS_AT,
   type Milliseconds,
   NEVER,
   type Prefix,
@@ -37,7 +39,7 @@ const NO_INDEX = 0;
 
 export class Peer implements TimerActions {
   readonly publicKey: Uint8Array;
-  /** Where to send: 20 bytes as in base/endpoint; family 0 while unknown. Read only for others. */
+  /** Where to send, as in base/endpoint; family 0 while unknown. Read only for others. */
   readonly endpoint: Uint8Array;
   /** Increases whenever `endpoint` changes, so that a sender can cache what it derives from it. */
   endpointVersion = 0;
@@ -99,7 +101,12 @@ export class Peer implements TimerActions {
   /** Starts a handshake unless one was started less than REKEY_TIMEOUT ago. */
   initiate(now: Milliseconds): void {
     this.timers.restartAttempts();
-    this.sendInitiation(now);
+    this.tryInitiation(now);
+  }
+
+  /** Packets leave from the address that the peer reached us at; from now on from one that the kernel picks. */
+  forgetLocalAddress(): void {
+    clearLocalAddress(this.endpoint, 0);
   }
 
   // ---- sending ----
@@ -171,8 +178,14 @@ export class Peer implements TimerActions {
 
   // ---- handshakes ----
 
-  /** §6.4; at most one each REKEY_TIMEOUT. */
+  /** Nothing came back. The address of ours may be why: it can still be here and no longer lead there. */
   sendInitiation(now: Milliseconds): void {
+    this.forgetLocalAddress();
+    this.tryInitiation(now);
+  }
+
+  /** §6.4; at most one each REKEY_TIMEOUT. */
+  private tryInitiation(now: Milliseconds): void {
     if (now - this.handshake.sentAt < REKEY_TIMEOUT_MS || !this.hasEndpoint) return;
     const { host } = this;
     this.reportSilence(now);
@@ -288,12 +301,13 @@ export class Peer implements TimerActions {
     const { view, u8 } = this.host.arena;
     const words = this.endpointWords;
     for (let i = 0; i < ENDPOINT_BYTES / 4; i++) {
-      if (words[i] !== view.getInt32(source + 4 * i, true)) {
-        this.endpoint.set(u8.subarray(source, source + ENDPOINT_BYTES));
-        this.endpointVersion++;
-        this.host.events.onPeerEndpoint(this);
-        return;
-      }
+      if (words[i] === view.getInt32(source + 4 * i, true)) continue;
+      this.endpoint.set(u8.subarray(source, source + ENDPOINT_BYTES));
+      // Another address of ours is no other place of the peer's.
+      if (i >= LOCAL_ADDRESS_AT / 4) return;
+      this.endpointVersion++;
+      this.host.events.onPeerEndpoint(this);
+      return;
     }
   }
 

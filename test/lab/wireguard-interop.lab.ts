@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Credential, formatCredential, type Service } from "../../src/catalog/index.js";
+import { type Credential, formatCredential, parseCredential, type Service } from "../../src/catalog/index.js";
 import { catalogText } from "./catalog.js";
 import { Agent, Czctl } from "./czctl.js";
 import { assert, assertEqual, type Lab, lab } from "./lab.js";
@@ -15,6 +15,8 @@ const NEEDS = ["/dev/net/tun", "wireguard-go", "wg", "curl", "nginx", "iperf3"];
 const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
 const FILES = ["10.96.0.30", "fd00:96::30"];
 const CLUSTER_PREFIXES = ["10.96.0.0/16", "fd00:96::/64"];
+const SECOND = "203.0.113.77";
+const SECOND_6 = "2001:db8:2::77";
 const BODY = randomBytes(20_000_000);
 
 async function transfers(
@@ -80,8 +82,54 @@ async function theirClient(l: Lab): Promise<void> {
       async () => FILES[0] ?? "",
       async () => FILES[1] ?? "",
     );
+  if (ok) await reachedElsewhere(l, credential);
   for (const program of [agent.program]) await program?.stop();
   await l.laptop.ip("link del wg0\n");
+}
+
+/** The second address of the agent's host, which the kernel never picks by itself. */
+async function reachedElsewhere(l: Lab, credentialFile: string): Promise<void> {
+  for (const [endpoint, address] of [
+    [`${SECOND}:${AGENT_PORT}`, `${SECOND}/24`],
+    [`[${SECOND_6}]:${AGENT_PORT}`, `${SECOND_6}/64`],
+  ] as const) {
+    await l.check(`an agent that is reached at ${endpoint} answers from there`, async () => {
+      await l.cluster.ip(`addr add ${address} dev eth0${address.includes(":") ? " nodad" : ""}\n`);
+      const { publicKey } = parseCredential(readFileSync(credentialFile, "utf8")).agent;
+      await l.laptop.run("wg", ["set", "wg0", "peer", publicKey, "endpoint", endpoint]);
+      await l.laptop.run("curl", [
+        "-sS",
+        "--fail",
+        "--max-time",
+        "20",
+        "-o",
+        "/dev/null",
+        `http://${FILES[0]}/body`,
+      ]);
+      const seen = (await l.laptop.run("wg", ["show", "wg0", "endpoints"])).trim().split("\t")[1];
+      assertEqual(seen, endpoint, "where the client hears the agent from");
+      // It goes away under the agent, which goes on from another.
+      await l.cluster.ip(`addr del ${address} dev eth0\n`);
+      await l.laptop.run("wg", [
+        "set",
+        "wg0",
+        "peer",
+        publicKey,
+        "endpoint",
+        `${AGENT_ADDRESS}:${AGENT_PORT}`,
+      ]);
+      await l.laptop.run("curl", [
+        "-sS",
+        "--fail",
+        "--max-time",
+        "20",
+        "-o",
+        "/dev/null",
+        `http://${FILES[0]}/body`,
+      ]);
+      return undefined;
+    });
+  }
 }
 
 function parseInner(credentialFile: string): [string, string] {

@@ -1,6 +1,14 @@
 import { spawnSync } from "node:child_process";
 import t from "tap";
-import { Address, Arena, parseEndpoint, readEndpoint, writeEndpoint } from "../../src/base/index.js";
+import {
+  Address,
+  Arena,
+  ENDPOINT_BYTES,
+  hasLocalAddress,
+  parseEndpoint,
+  readEndpoint,
+  writeEndpoint,
+} from "../../src/base/index.js";
 import { EAGAIN, EMSGSIZE, setLink, UdpSocket } from "../../src/linux/index.js";
 import { enterNamespace } from "./in-namespace.js";
 
@@ -12,7 +20,13 @@ if (enterNamespace(t, import.meta.url)) {
     const arena = new Arena(1 << 20);
     const out = arena.reserve(BYTES);
     for (let i = 0; i < BYTES; i++) arena.u8[out + i] = (i * 7 + (i >> 8)) & 255;
-    return { arena, out, into: arena.reserve(BYTES), to: arena.reserve(20), from: arena.reserve(20) };
+    return {
+      arena,
+      out,
+      into: arena.reserve(BYTES),
+      to: arena.reserve(ENDPOINT_BYTES),
+      from: arena.reserve(ENDPOINT_BYTES),
+    };
   };
 
   for (const [local, label] of [
@@ -177,6 +191,47 @@ if (enterNamespace(t, import.meta.url)) {
         "the port is not free for more",
       );
       for (const socket of [a, others, sender]) socket.close();
+    }
+  });
+
+  t.test("RFC 3542 §6.1: answers leave from the address that was reached, until it is gone", async t => {
+    for (const [far, near, prefix, any] of [
+      ["10.9.0.5", "10.9.0.9", 32, "10.9.0.7"],
+      ["fd00::5", "fd00::9", 128, "fd00::7"],
+    ] as const) {
+      const addresses = [any, far, near];
+      const ip = (verb: string): void => {
+        for (const address of addresses) spawnSync("ip", ["addr", verb, `${address}/${prefix}`, "dev", "lo"]);
+      };
+      ip("add");
+      for (const gso of [true, false]) {
+        const { arena, out, into, to, from } = bench();
+        const agent = UdpSocket.bind(arena, { port: 0, gso });
+        const peer = UdpSocket.bind(arena, { address: Address.from(far), port: 0 });
+        const others = agent.divertOthers(4, 1 << 16);
+        writeEndpoint(arena.u8, to, { address: Address.from(near), port: agent.port });
+        for (const [first, socket] of [
+          [4, agent],
+          [1, others],
+        ] as const) {
+          arena.u8[out] = first;
+          peer.send(out, 300, 300, to);
+          t.equal(socket?.receive(into, BYTES, from), 300);
+          t.ok(hasLocalAddress(arena.u8, from));
+          t.equal(agent.send(out, 3000, 1000, from), 3000, "a batch, answered to the record");
+          t.equal(peer.receive(into, BYTES, to) % 1000, 0);
+          t.same(readEndpoint(arena.u8, to), { address: Address.from(near), port: agent.port }, near);
+          while (peer.receive(into, BYTES, to) > 0);
+        }
+        t.equal(spawnSync("ip", ["addr", "del", `${near}/${prefix}`, "dev", "lo"]).status, 0);
+        t.equal(agent.send(out, 3000, 1000, from), 3000, "it still goes out");
+        t.notOk(hasLocalAddress(arena.u8, from), "and the record is told");
+        peer.receive(into, BYTES, to);
+        t.not(String(readEndpoint(arena.u8, to).address), near);
+        ip("add");
+        for (const socket of [agent, peer, others]) socket?.close();
+      }
+      ip("del");
     }
   });
 

@@ -1,13 +1,13 @@
 /** The model-based congestion control and its pacer, over simulated links and alone. */
 import t from "tap";
 import { Bbr } from "../../src/netstack/tcp/congestion/index.js";
+import type { AckSample } from "../../src/netstack/tcp/delivery-rate.js";
 import { Pacer } from "../../src/netstack/tcp/pacer.js";
 import { Pair } from "./sim/pair.js";
 import { type LinkConditions, PERFECT } from "./sim/sim-link.js";
 
 /** 100 Mbit/s. */
 const RATE = 12_500;
-const MSS = 1380;
 
 function link(rttMs: number, loss: number, queueMs = 50): LinkConditions {
   return {
@@ -76,20 +76,97 @@ t.test("whatever the link does, transfers arrive whole and leave nothing behind"
   t.pass("60 transfers");
 });
 
-t.test("after a time-out it sends one segment, and is back in a few round trips", async t => {
+/** A path of RTT_MS and RATE, and a sender that sends what it may: one ACK per millisecond. */
+function drive(bbr: Bbr, ms: number, change: Partial<AckSample> = {}): void {
+  for (let i = 0; i < ms; i++) {
+    now++;
+    const inFlight = Math.min(bbr.cwnd, bbr.pacingRate * RTT_MS);
+    const delivered = Math.min(RATE, inFlight / RTT_MS);
+    const roundStart = now % RTT_MS === 0;
+    bbr.onSample({
+      delivered,
+      lost: 0,
+      inFlight,
+      rate: delivered,
+      appLimited: false,
+      roundStart,
+      rtt: RTT_MS,
+      now,
+      ...change,
+    });
+  }
+}
+const RTT_MS = 40;
+let now = 0;
+
+function started(ms: number): Bbr {
   const bbr = new Bbr();
-  bbr.setMss(MSS);
-  let now = 0;
-  const ack = (): void => {
-    now += 10;
-    bbr.onDelivered(bbr.cwnd, 0, bbr.cwnd, true, 40, 40, now);
-  };
-  for (let i = 0; i < 100; i++) ack();
+  bbr.setMss(1380);
+  drive(bbr, ms);
+  return bbr;
+}
+
+t.test("§5.6.4: in the end the window is twice what fills the path, and pacing is at its rate", async t => {
+  const bbr = started(3000);
+  const product = RATE * RTT_MS;
+  t.ok(bbr.cwnd > 1.9 * product && bbr.cwnd < 2.6 * product, `${(bbr.cwnd / product).toFixed(2)}`);
+  t.ok(bbr.pacingRate > 0.7 * RATE && bbr.pacingRate < 1.3 * RATE, `${(bbr.pacingRate / RATE).toFixed(2)}`);
+});
+
+t.test(
+  "§5.3.1.3: a queue that overflows ends the start-up; so many lost segments by chance do not",
+  async t => {
+    const random = started(200);
+    drive(random, 60, { lost: 0.03 * RATE });
+    const slow = random.pacingRate;
+    const overflow = started(200);
+    drive(overflow, 60, { lost: 0.3 * RATE });
+    t.ok(overflow.pacingRate < slow / 2, `${overflow.pacingRate.toFixed(0)} after ${slow.toFixed(0)}`);
+  },
+);
+
+t.test("§5.6.4: after a round of heavy loss, or a mark, less may be in flight; it comes back", async t => {
+  for (const hurt of [
+    (bbr: Bbr) => drive(bbr, RTT_MS, { lost: 0.3 * RATE }),
+    (bbr: Bbr) => bbr.onEcnEcho(2 * RATE * RTT_MS),
+  ]) {
+    const bbr = started(3000);
+    const before = bbr.cwnd;
+    hurt(bbr);
+    drive(bbr, RTT_MS);
+    t.ok(bbr.cwnd < 0.95 * before, `${bbr.cwnd} of ${before}`);
+    drive(bbr, 1000);
+    t.ok(bbr.cwnd >= before);
+  }
+});
+
+t.test(
+  "§5.6.4.4: after a time-out it sends one segment, and has its window back with the recovery",
+  async t => {
+    const bbr = started(3000);
+    const before = bbr.cwnd;
+    bbr.onTimeout();
+    t.equal(bbr.cwnd, 1380);
+    bbr.onRecovered();
+    t.equal(bbr.cwnd, before);
+  },
+);
+
+t.test("§5.3.4.3: a path that has become longer is believed after ten seconds", async t => {
+  const bbr = started(3000);
   const before = bbr.cwnd;
-  bbr.onTimeout();
-  t.equal(bbr.cwnd, MSS);
-  for (let i = 0; i < 40; i++) ack();
-  t.ok(bbr.cwnd > before / 4, `${bbr.cwnd} of ${before}`);
+  drive(bbr, 8000, { rtt: 2 * RTT_MS });
+  t.equal(bbr.cwnd, before);
+  drive(bbr, 4000, { rtt: 2 * RTT_MS });
+  t.ok(bbr.cwnd > 1.8 * before, `${bbr.cwnd} after ${before}`);
+});
+
+t.test("a short path is not paced, and its window is that of SHORT_PATH_MS", async t => {
+  const bbr = new Bbr();
+  bbr.setMss(1380);
+  drive(bbr, 1000, { rtt: 0.2, delivered: RATE, rate: RATE });
+  t.equal(bbr.pacingRate, Number.POSITIVE_INFINITY);
+  t.ok(bbr.cwnd >= 4 * RATE, `${bbr.cwnd}`);
 });
 
 t.test("Pacer: a burst of a millisecond, then the rate", async t => {

@@ -139,50 +139,6 @@ t.test("RFC 9293 §3.10.7.4: data may come with the handshake's last ACK", async
   t.same(peer.lines(), [". 1:1 ack 6"]);
 });
 
-t.test("RFC 4987 §3.5: past the half-open limit the oldest is dropped", async t => {
-  const peer = new RawPeer({ stack: { maxHalfOpen: 2 } });
-  const pending: string[] = [];
-  peer.onSyn = connection => {
-    connection.user = {
-      onTcpConnected: () => {},
-      onTcpClosed: why => pending.push(`${connection.localPort} ${why}`),
-    };
-  };
-  for (const port of [81, 82, 83]) {
-    peer.stackPort = port;
-    peer.send({ flags: "S" });
-  }
-  t.same(pending, ["81 reset"]);
-  t.equal(peer.stack.counters.tcpHalfOpenDropped, 1);
-  t.same(
-    peer.stack
-      .connections()
-      .map(c => c.localPort)
-      .sort(),
-    [82, 83],
-  );
-});
-
-t.test("a link that floods loses its own half-open connections, past its share", async t => {
-  const peer = new RawPeer({ stack: { maxHalfOpen: 8, linkShare: 0.25, maxTcpConnections: 12 } });
-  peer.onSyn = () => {};
-  for (const port of [81, 82, 83]) {
-    peer.stackPort = port;
-    peer.send({ flags: "S" });
-  }
-  t.same(
-    peer.stack
-      .connections()
-      .map(c => c.localPort)
-      .sort(),
-    [82, 83],
-  );
-  t.equal(peer.stack.counters.tcpHalfOpenDropped, 1);
-  peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);
-  const full = () => peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);
-  t.throws(full, { code: "TOO_MANY_CONNECTIONS" }, "three are its share of all connections");
-});
-
 // ---- active open ----
 
 function connecting(): RawPeer {

@@ -1,6 +1,6 @@
 /** Two devices back to back: handshake, data, routing, staging, roaming, keys that do not fit. */
 import t from "tap";
-import { Prefix, parseEndpoint, toHex } from "../../src/base/index.js";
+import { type Endpoint, Prefix, parseEndpoint, toHex } from "../../src/base/index.js";
 import { Drop } from "../../src/wireguard/index.js";
 import { A_TO_B, B_TO_A, endpoint, ipv4, ipv6, pair, World } from "./world.js";
 
@@ -192,6 +192,49 @@ t.test("paper §2.1: any authenticated packet moves the endpoint; a forged one d
   b.send(atB, B_TO_A);
   world.advance(20);
   t.equal(a.received.length, 1, "the answer goes to the new place");
+});
+
+t.test("sticky source: answers leave from the address that the peer reached, until it is no use", async t => {
+  const { world, a, b, atA, atB } = pair();
+  const second = "192.0.2.99:1002";
+  b.aliases.add(second);
+  const sources = (since: number): string[] =>
+    world.log.filter(d => d.to === a.address && d.at >= since).map(d => d.from);
+  a.device.updatePeer(b.publicKey, { endpoint: parseEndpoint(second) as Endpoint }, world.now);
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  b.send(atB, B_TO_A);
+  world.advance(50);
+  t.same(sources(0), [second, second], "the handshake's response and data");
+
+  a.device.updatePeer(b.publicKey, { endpoint: endpoint(b) }, world.now);
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  let since = world.now;
+  b.send(atB, B_TO_A);
+  world.advance(50);
+  t.same(sources(since), [b.address], "reached at another address, it answers from that one");
+
+  a.device.updatePeer(b.publicKey, { endpoint: parseEndpoint(second) as Endpoint }, world.now);
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  since = world.now;
+  b.device.networkChanged(world.now);
+  t.same(sources(since), [b.address], "after a change of routes the kernel picks");
+  world.advance(50);
+
+  a.device.updatePeer(b.publicKey, { endpoint: parseEndpoint(second) as Endpoint }, world.now);
+  a.send(atA, A_TO_B);
+  world.advance(20);
+  since = world.now;
+  world.filter = () => [];
+  b.send(atB, B_TO_A);
+  world.advance(16_000);
+  t.same(
+    sources(since).filter((from, i, all) => from !== all[i - 1]),
+    [second, b.address],
+    "and when nothing comes back for 15 s, with the new handshake",
+  );
 });
 
 t.test("pre-shared keys: equal ones work, unequal ones fail at the response", async t => {

@@ -76,6 +76,23 @@ t.test(
   },
 );
 
+t.test("under load one source gets 5 cookies at once, so another gets its own", async t => {
+  const { world, a, b, atA } = pair();
+  flood(world, b, 128);
+  const attacker = world.hosts.find(host => host.address === "198.51.100.1:9") as Host;
+  const cookies = (to: string): number =>
+    world.log.filter(d => d.type === COOKIE && d.to.startsWith(to)).length;
+  for (let i = 0; i < 500; i++) {
+    attacker.device.networkChanged(world.now);
+    attacker.device.lookup(b.publicKey)?.allowInitiation();
+    attacker.device.lookup(b.publicKey)?.initiate(world.now);
+  }
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  t.equal(cookies("198.51.100.1:9"), 5);
+  t.equal(cookies(a.address), 1);
+});
+
 t.test("under load even proven sources get 5 handshakes at once, and 128 of them in all", async t => {
   const { world, b } = pair();
   const proven = Array.from({ length: 40 }, (_, i) => world.host(`203.0.113.${i + 1}:51820`));

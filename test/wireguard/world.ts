@@ -11,6 +11,8 @@ import {
   ENDPOINT_BYTES,
   type Endpoint,
   formatEndpoint,
+  hasLocalAddress,
+  LOCAL_ADDRESS_AT,
   Prefix,
   parseEndpoint,
   type Random,
@@ -65,6 +67,8 @@ export class Host {
   readonly random: SeededRandom;
   readonly device: Device;
   address: string;
+  /** Further addresses with the same port. */
+  readonly aliases: Set<string> = new Set<string>();
   wallOffsetMs = 0;
   /** Inner packets that came in, and from whom. */
   readonly received: { from: Peer; bytes: Uint8Array }[] = [];
@@ -121,7 +125,10 @@ export class Host {
   receive(datagram: Datagram): number {
     const at = this.buffer;
     this.arena.u8.set(datagram.bytes, at);
-    writeEndpoint(this.arena.u8, this.source, parseEndpoint(datagram.from) as Endpoint);
+    const from = parseEndpoint(datagram.from) as Endpoint;
+    const to = (parseEndpoint(datagram.to) ?? from).address;
+    writeEndpoint(this.arena.u8, this.source, from);
+    if (to.family === from.address.family) to.write(this.arena.u8, this.source + LOCAL_ADDRESS_AT);
     const result = this.device.process(at, datagram.bytes.length, this.source, this.world.now);
     if (result > 0) {
       const bytes = this.arena.u8.slice(at + 16, at + 16 + result);
@@ -131,9 +138,18 @@ export class Host {
     return result;
   }
 
+  /** As the kernel: the address that the record names if it is ours, else the one it picks. */
+  private sourceFor(endpoint: Uint8Array): string {
+    if (!hasLocalAddress(endpoint, 0)) return this.address;
+    const { port } = parseEndpoint(this.address) as Endpoint;
+    const address = Address.read(endpoint, LOCAL_ADDRESS_AT, endpoint[0] === 6 ? 6 : 4);
+    const named = formatEndpoint({ address, port });
+    return this.aliases.has(named) ? named : this.address;
+  }
+
   private transmit(endpoint: Uint8Array, offset: number, length: number): void {
     this.world.carry({
-      from: this.address,
+      from: this.sourceFor(endpoint),
       to: formatEndpoint(readEndpoint(endpoint, 0)),
       bytes: this.arena.u8.slice(offset, offset + length),
     });
@@ -171,7 +187,9 @@ export class World {
       this.now = Math.max(this.now, next);
       while (this.flying[0] !== undefined && this.flying[0].at <= this.now) {
         const { datagram } = this.flying.shift() as { datagram: Datagram };
-        this.hosts.find(host => host.address === datagram.to)?.receive(datagram);
+        this.hosts
+          .find(host => host.address === datagram.to || host.aliases.has(datagram.to))
+          ?.receive(datagram);
       }
       for (const host of this.hosts) host.device.poll(this.now);
       if (next === end) break;

@@ -83,6 +83,11 @@ export class Assembler {
     this.duplicateRight = right;
   }
 
+  /** Bytes from `next` to the end of the last range. */
+  reach(next: Seq): number {
+    return this.count === 0 ? 0 : seqDistance(this.rightOf(this.count - 1), next);
+  }
+
   get somethingToReport(): boolean {
     return this.count > 0 || this.hasDuplicate;
   }

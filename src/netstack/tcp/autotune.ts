@@ -10,27 +10,34 @@ import type { Sender } from "./sender.js";
 /** Shorter measurements would see bursts, not rates. */
 const MIN_ROUND_MS: Milliseconds = 10;
 
-/** For the receiving end: when a round trip emptied more than half of the window, the window is what limits. */
+/** Start-ups double, or more, in each round trip, and what is sent now was allowed one round trip ago. */
+const HEADROOM = 8;
+
+/** For the receiving end: what arrived within a round trip, three doublings later, must fit. */
 export class ReceiveTuner {
   private since: Milliseconds = -1.1;
   private head = 0;
 
-  update(ring: Ring, rtt: Milliseconds, maxBytes: number, now: Milliseconds): void {
+  /** @param ahead bytes that lie between RCV.NXT and the last that arrived: waiting for a hole, not for the reader */
+  update(ring: Ring, ahead: number, rtt: Milliseconds, maxBytes: number, now: Milliseconds): void {
     if (ring.limit >= maxBytes) return;
+    // While a hole waits to be filled nothing is consumed, and a window and more arrives behind it.
+    if (2 * ahead > ring.limit) ring.setLimit(Math.min(2 * ring.limit, maxBytes));
     if (this.since >= 0 && now - this.since < Math.max(rtt, MIN_ROUND_MS)) return;
     const consumed = (ring.head - this.head) | 0;
     const measured = this.since >= 0;
     this.since = now;
     this.head = ring.head;
-    // A sender in slow start doubles in each of the two round trips until the new limit has an effect.
-    if (measured && 2 * consumed > ring.limit)
-      ring.setLimit(Math.min(Math.max(2 * ring.limit, 4 * consumed), maxBytes));
+    if (measured && HEADROOM * consumed > 2 * ring.limit) {
+      ring.setLimit(Math.min(HEADROOM * consumed, maxBytes));
+    }
   }
 }
 
-/** For the sending end: the ring must hold a window in flight and the next one waiting. */
+/** For the sending end: what is outstanding, holes and all, and a window more. */
 export function tuneSendRing(sender: Sender, maxBytes: number): void {
-  const { ring, congestion } = sender;
-  if (ring === null || ring.limit >= maxBytes || 2 * congestion.cwnd <= ring.limit) return;
-  ring.setLimit(Math.min(2 * congestion.cwnd, maxBytes));
+  const { ring, congestion, outstanding } = sender;
+  if (ring === null || ring.limit >= maxBytes) return;
+  const wanted = Math.max(outstanding, congestion.cwnd) + congestion.cwnd;
+  if (wanted > ring.limit) ring.setLimit(Math.min(2 * wanted, maxBytes));
 }

@@ -11,10 +11,10 @@ export class ConnectionList {
     return this.oldest;
   }
 
-  /** The oldest of `attachment`, else of all. */
+  /** The oldest of `attachment`. */
   firstOf(attachment: Attachment): TcpConnection | null {
     for (let c = this.oldest; c !== null; c = c.listNext) if (c.attachment === attachment) return c;
-    return this.oldest;
+    return null;
   }
 
   add(c: TcpConnection): void {

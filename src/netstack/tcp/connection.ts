@@ -188,6 +188,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   accept(): void {
     if (this.currentState !== "LISTEN") return;
     this.setState("SYN-RECEIVED");
+    this.layer.onAccepted(this);
     this.synOwed = true;
     this.wantTurn();
   }
@@ -233,9 +234,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   /** Sends what there is to send. Called by the stack's `dispatch`. */
   takeTurn(now: Milliseconds): TurnResult {
     if (this.currentState === "CLOSED") return this.sayFarewell(now);
-    if (this.tuner !== null && this.rcv.ring !== null) {
-      this.tuner.update(this.rcv.ring, this.snd.rtt.srtt, this.maxRingBytes(this.rcv.ring), now);
-    }
+    if (this.tuner !== null) this.tuneRings(this.tuner, now);
     const result = takeTurn(this, now);
     if (result !== MORE) armPersist(this, now);
     return result;
@@ -290,7 +289,6 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   /** SND.UNA moved. */
   onAcknowledged(now: Milliseconds): void {
     const { snd } = this;
-    if (snd.congested && snd.ring !== null) tuneSendRing(snd, this.maxRingBytes(snd.ring));
     if (!snd.finAcked) return;
     switch (this.currentState) {
       case "FIN-WAIT-1":
@@ -386,6 +384,15 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   }
 
   // ---- inside ----
+
+  private tuneRings(tuner: ReceiveTuner, now: Milliseconds): void {
+    const { rcv, snd } = this;
+    if (rcv.ring !== null) {
+      const ahead = rcv.assembler.reach(rcv.nxt);
+      tuner.update(rcv.ring, ahead, snd.rtt.srtt, this.maxRingBytes(rcv.ring), now);
+    }
+    if (snd.ring !== null) tuneSendRing(snd, this.maxRingBytes(snd.ring));
+  }
 
   private maxRingBytes(ring: Ring): number {
     return Math.min(this.context.options.maxRingBytes, ring.maxLimit);

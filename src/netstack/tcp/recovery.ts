@@ -38,6 +38,8 @@ export class LossRecovery {
   private readonly sender: Sender;
   private readonly counters: Counters;
   private recoveryPoint: Seq = 0;
+  /** Bytes found lost since the last sample. */
+  private untoldLoss = 0;
   /** No entry before this one is LOST. */
   private lostHint = 0;
   /** The blocks of the last ACK: a block that only grew is walked from where it ended. */
@@ -112,9 +114,9 @@ export class LossRecovery {
     if (this.wasSpurious(acked, segment, now)) lostBytes = 0;
     if (this.phase !== "open" && this.isOver()) this.exit(now);
     if (lostBytes > 0 && this.phase === "open") this.enterRecovery(now);
-    if (sender.congestion.modelBased) {
-      this.informModel(delivered, lostBytes, now);
-    } else if (this.phase === "recovery") {
+    if (sender.congested) this.inform(delivered, lostBytes, now);
+    if (sender.congestion.modelBased) return;
+    if (this.phase === "recovery") {
       this.glide(delivered, acked > 0 && lostBytes === 0);
     } else if (delivered > 0 && !segment.has(TCP_ECE)) {
       // RFC 3168 §6.1.2: an ACK that echoes a mark does not widen the window.
@@ -128,6 +130,7 @@ export class LossRecovery {
     this.reorderDelay = this.rack.detectLosses(sender.queue, sender.rtt, this.phase !== "open", now);
     if (this.rack.newlyLostBytes === 0) return;
     this.lostHint = 0;
+    this.untoldLoss += this.rack.newlyLostBytes;
     if (this.phase === "open") this.enterRecovery(now);
     if (this.phase === "recovery") this.glide(0, false);
   }
@@ -303,7 +306,8 @@ export class LossRecovery {
   }
 
   private exit(now: Milliseconds): void {
-    if (this.phase === "recovery") this.sender.congestion.onRecovered(now);
+    const { congestion } = this.sender;
+    if (this.phase === "recovery" || congestion.modelBased) congestion.onRecovered(now);
     this.phase = "open";
     this.duplicateAcks = 0;
     this.rack.onRecovered();
@@ -325,10 +329,12 @@ export class LossRecovery {
     }
   }
 
-  private informModel(delivered: number, lost: number, now: Milliseconds): void {
-    const { congestion, cwndLimited, inFlight, latestRtt, rtt } = this.sender;
-    const limited = cwndLimited || this.phase !== "open";
-    congestion.onDelivered(delivered, lost, inFlight, limited, latestRtt, rtt.srtt, now);
+  private inform(delivered: number, lost: number, now: Milliseconds): void {
+    const { congestion, inFlight, latestRtt, rate, rtt } = this.sender;
+    if (delivered === 0 && lost === 0) return;
+    rate.finish(delivered, lost + this.untoldLoss, inFlight, latestRtt, rtt.minRtt, now);
+    this.untoldLoss = 0;
+    congestion.onSample(rate);
   }
 
   private forgetSacks(): void {

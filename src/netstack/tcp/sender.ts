@@ -14,6 +14,7 @@
 import type { Milliseconds, Ring } from "../../base/index.js";
 import type { Counters } from "../counters.js";
 import type { CongestionControl } from "./congestion/index.js";
+import { DeliveryRate } from "./delivery-rate.js";
 import { Pacer } from "./pacer.js";
 import { LossRecovery } from "./recovery.js";
 import { RttEstimator } from "./rtt.js";
@@ -50,6 +51,7 @@ export class Sender {
   readonly congestion: CongestionControl;
   readonly recovery: LossRecovery;
   readonly pacer: Pacer = new Pacer();
+  readonly rate: DeliveryRate = new DeliveryRate();
   /** Of the last segment, sent once, that the current ACK delivered; negative when there was none. */
   latestRtt: Milliseconds = -1.1;
   lastSentAt: Milliseconds = -1.1;
@@ -119,6 +121,7 @@ export class Sender {
     this.earliest = -1;
     this.recovery.spurious.onAck(segment.options);
     this.recovery.rack.onAck(this.recovery.spurious.echoIsOlder);
+    this.rate.begin();
     this.windowChanged = this.updateWindow(segment);
     let delivered = 0;
     if (segment.options.sackCount > 0 && this.sackPermitted)
@@ -141,8 +144,15 @@ export class Sender {
     return bytes;
   }
 
+  /** [start, end) has just been sent for the first time. */
+  enter(start: Seq, end: Seq, now: Milliseconds): void {
+    this.queue.push(start, end, now);
+    if (this.congested) this.rate.stamp(this.queue, this.queue.count - 1);
+  }
+
   /** Entry `index` was delivered just now, for the first time: a round trip if it was sent once. */
   noteDelivered(index: number): void {
+    if (this.congested) this.rate.onDelivered(this.queue, index);
     const flags = this.queue.flagsOf(index);
     if ((flags & RETRANSMITTED) !== 0) return;
     if ((flags & LOST) !== 0) this.recovery.spurious.originalDelivered = true;

@@ -17,9 +17,21 @@ export const SACKED = 1;
 export const LOST = 2;
 /** Sent more than once, so its round trip is ambiguous. */
 export const RETRANSMITTED = 4;
+/** Sent while the application, not the path, was what held the sender back. */
+export const APP_LIMITED = 8;
+
+/** Doubles of an entry: when it was sent, and what a delivery-rate sample needs to know of that moment. */
+const STAMPS = 4;
+export const SENT_AT = 0;
+/** When the flight that it belongs to began: P.first_sent_time of the draft that `DeliveryRate` follows. */
+export const FIRST_SENT_AT = 1;
+/** The last delivery before it was sent: P.delivered_time. */
+export const DELIVERED_AT = 2;
+/** Bytes that had been delivered by then: P.delivered. */
+export const DELIVERED_BEFORE = 3;
 
 const NO_INTS = new Int32Array(0);
-const NO_TIMES = new Float64Array(0);
+const NO_STAMPS = new Float64Array(0);
 const NO_MARKS = new Uint8Array(0);
 const FIRST_CAPACITY = 16;
 
@@ -33,7 +45,8 @@ export class SentQueue {
   private mask = -1;
   private starts: Int32Array = NO_INTS;
   private ends: Int32Array = NO_INTS;
-  private times: Float64Array = NO_TIMES;
+  /** For `DeliveryRate`, which writes and reads them in place: a double that crosses a call may be boxed. */
+  stamps: Float64Array = NO_STAMPS;
   private marks: Uint8Array = NO_MARKS;
 
   startOf(index: number): Seq {
@@ -45,7 +58,12 @@ export class SentQueue {
   }
 
   sentAt(index: number): Milliseconds {
-    return this.times[(this.first + index) & this.mask] as number;
+    return this.stamps[STAMPS * ((this.first + index) & this.mask) + SENT_AT] as number;
+  }
+
+  /** Where the stamps of entry `index` begin in `stamps`; valid until the next `push`. */
+  stampsAt(index: number): number {
+    return STAMPS * ((this.first + index) & this.mask);
   }
 
   flagsOf(index: number): number {
@@ -62,9 +80,16 @@ export class SentQueue {
     const slot = (this.first + this.count) & this.mask;
     this.starts[slot] = start;
     this.ends[slot] = end;
-    this.times[slot] = now;
+    this.stamps[STAMPS * slot + SENT_AT] = now;
     this.marks[slot] = 0;
     this.count++;
+  }
+
+  /** Marks entry `index` as APP_LIMITED, or not. */
+  markAppLimited(index: number, appLimited: boolean): void {
+    const slot = (this.first + index) & this.mask;
+    const flags = this.marks[slot] as number;
+    this.marks[slot] = appLimited ? flags | APP_LIMITED : flags & ~APP_LIMITED;
   }
 
   /** Forgets the oldest entry. */
@@ -110,7 +135,7 @@ export class SentQueue {
     const flags = this.marks[slot] as number;
     if (flags & LOST) this.lostBytes -= this.lengthOf(index);
     this.marks[slot] = (flags & ~LOST) | RETRANSMITTED;
-    this.times[slot] = now;
+    this.stamps[STAMPS * slot + SENT_AT] = now;
   }
 
   /** The peer took its SACKs back (RFC 2018 §8): they are not to be believed. */
@@ -165,7 +190,7 @@ export class SentQueue {
     const target = (this.first + to) & this.mask;
     this.starts[target] = this.starts[source] as number;
     this.ends[target] = this.ends[source] as number;
-    this.times[target] = this.times[source] as number;
+    this.stamps.copyWithin(STAMPS * target, STAMPS * source, STAMPS * (source + 1));
     this.marks[target] = this.marks[source] as number;
   }
 
@@ -173,7 +198,7 @@ export class SentQueue {
     const size = Math.max((this.mask + 1) << 1, FIRST_CAPACITY);
     this.starts = unrolled(this.starts, new Int32Array(size), this.first);
     this.ends = unrolled(this.ends, new Int32Array(size), this.first);
-    this.times = unrolled(this.times, new Float64Array(size), this.first);
+    this.stamps = unrolled(this.stamps, new Float64Array(STAMPS * size), STAMPS * this.first);
     this.marks = unrolled(this.marks, new Uint8Array(size), this.first);
     this.first = 0;
     this.mask = size - 1;

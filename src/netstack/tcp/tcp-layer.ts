@@ -38,10 +38,13 @@ export class TcpLayer {
   private readonly table: FlowTable<TcpConnection>;
   private readonly secret: SequenceSecret;
   /**
-   * Passive connections whose handshake is not complete. Anybody can make them with one packet each; past the
-   * limit the oldest goes, as its client is the likeliest to be nobody (RFC 4987 §3.5). Pending SYNs that the
-   * handler still thinks about are among them.
+   * Passive connections whose handshake is not complete: anybody can make them with one packet each, so each kind
+   * has its limit, in total and per link (docs/decisions/0009-syn-floods.md). A pending SYN waits for *us*, for the
+   * handler's decision: past the limit new ones are not taken, because to give up old ones would let a flood end
+   * every dial before it is done. A half-open connection waits for its *client*: past the limit the oldest goes,
+   * whose client is the likeliest to be nobody (RFC 4987 §3.5).
    */
+  private readonly pending: ConnectionList = new ConnectionList();
   private readonly halfOpen: ConnectionList = new ConnectionList();
   /** They hold an address pair and nothing else, so they do not count as connections. */
   private readonly timeWait: ConnectionList = new ConnectionList();
@@ -108,11 +111,25 @@ export class TcpLayer {
   forget(c: TcpConnection): void {
     this.table.remove(c);
     if (!this.timeWait.remove(c)) c.attachment.tcpConnections--;
-    this.leaveHalfOpen(c);
+    this.leaveHandshake(c);
+  }
+
+  /** The handler accepts a pending SYN: from here on its client is waited for. */
+  onAccepted(c: TcpConnection): void {
+    this.leaveHandshake(c);
+    const { attachment } = c;
+    const { maxHalfOpen, linkShare } = this.context.options;
+    const overShare = attachment.halfOpen >= linkShare * maxHalfOpen;
+    if (overShare || this.halfOpen.count >= maxHalfOpen) {
+      this.context.counters.tcpHalfOpenDropped++;
+      (this.halfOpen.firstOf(attachment) ?? this.halfOpen.first)?.drop();
+    }
+    this.halfOpen.add(c);
+    attachment.halfOpen++;
   }
 
   onEstablished(c: TcpConnection): void {
-    this.leaveHalfOpen(c);
+    this.leaveHandshake(c);
   }
 
   /** Past the limit the oldest ends early, as with Linux' tcp_max_tw_buckets. */
@@ -122,8 +139,9 @@ export class TcpLayer {
     if (this.timeWait.count > this.context.options.maxTimeWait) this.timeWait.first?.finish("closed");
   }
 
-  private leaveHalfOpen(c: TcpConnection): void {
-    if (this.halfOpen.remove(c)) c.attachment.halfOpen--;
+  private leaveHandshake(c: TcpConnection): void {
+    if (this.pending.remove(c)) c.attachment.pendingSyns--;
+    else if (this.halfOpen.remove(c)) c.attachment.halfOpen--;
   }
 
   /** Answers a pending SYN with an ICMP error that quotes it. */
@@ -209,21 +227,18 @@ export class TcpLayer {
       counters.tcpConnectionLimit++;
       return;
     }
-    // The oldest of the same link: a peer that floods is the one to lose.
-    if (
-      this.halfOpen.count >= options.maxHalfOpen ||
-      attachment.halfOpen >= options.linkShare * options.maxHalfOpen
-    ) {
-      counters.tcpHalfOpenDropped++;
-      this.halfOpen.firstOf(attachment)?.drop();
+    const share = options.linkShare * options.maxPendingSyns;
+    if (attachment.pendingSyns >= share || this.pending.count >= options.maxPendingSyns) {
+      counters.tcpPendingLimit++;
+      return;
     }
     const c = this.create(packet.attachment, packet.key.copy(), "LISTEN", now);
     c.rcv.start(this.segment.seq);
     negotiate(c, this.segment, now);
     c.snd.setWindow(this.segment, 0);
     c.armLife(now + PENDING_SYN_MS);
-    this.halfOpen.add(c);
-    attachment.halfOpen++;
+    this.pending.add(c);
+    attachment.pendingSyns++;
     handler.onTcpSyn(c);
   }
 

@@ -61,12 +61,19 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
     budget -= sent;
   }
   // New data waits until the holes that the window allows are filled (RFC 6675 §4, NextSeg).
-  if ((snd.queue.lostBytes > 0 && !spurious.holding) || !maySend(c.state)) return DONE;
+  if (snd.queue.lostBytes > 0 && !spurious.holding) {
+    snd.cwndLimited = true;
+    return DONE;
+  }
+  if (!maySend(c.state)) return DONE;
   restartAfterIdle(c, now);
   for (;;) {
     const length = nextLength(c);
     const fin = finFollows(c, length);
-    if (length === 0 && !fin) return DONE;
+    if (length === 0 && !fin) {
+      if (!snd.cwndLimited) snd.rate.onAppLimited(snd.inFlight);
+      return DONE;
+    }
     if (budget <= 0) return pause(c, now);
     if (!sendNew(c, length, fin, now)) return BLOCKED;
     budget -= length;
@@ -131,14 +138,15 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   const flags = TCP_ACK | (last && length > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
   if (!sendData(c, snd.nxt, length, flags, length > snd.mss ? snd.mss : 0, true, now)) return false;
   if (snd.queue.count === 0) snd.stalledSince = now;
+  snd.rate.onSend(snd.inFlight, now);
   let at = snd.nxt;
   for (let left = length; left > snd.mss; left -= snd.mss) {
     const end = seqAdd(at, snd.mss);
-    snd.queue.push(at, end, now);
+    snd.enter(at, end, now);
     at = end;
   }
   const end = seqAdd(snd.nxt, fin ? length + 1 : length);
-  snd.queue.push(at, end, now);
+  snd.enter(at, end, now);
   snd.recovery.onSent(length);
   snd.recovery.spurious.onNewData(Math.ceil(length / snd.mss));
   snd.pacer.onSent(length, snd.congestion.pacingRate, now);
@@ -181,7 +189,9 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
   const flags = TCP_ACK | (payload > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
   if (!sendData(c, start, payload, flags, 0, false, now)) return 0;
   c.context.counters.tcpRetransmits++;
+  snd.rate.onSend(snd.inFlight, now);
   queue.markRetransmitted(index, now);
+  snd.rate.stamp(queue, index);
   snd.recovery.onSent(payload);
   if (snd.recovery.phase !== "open") snd.recovery.spurious.onRetransmit(payload, timestampNow(c, now), now);
   snd.pacer.onSent(payload, snd.congestion.pacingRate, now);

@@ -1,6 +1,6 @@
 /**
- * A model of the path in place of a reaction to loss, after BBR (draft-ietf-ccwg-bbr): how fast the path delivers
- * at most, and how long it takes at least. Their product is what must be in flight to fill it.
+ * A model of the path in place of a reaction to loss: BBR, after draft-ietf-ccwg-bbr. How fast the path delivers at
+ * most, and how long it takes at least; their product is what must be in flight to fill it.
  *
  * ```
  *   startup ──(no faster for 3 rounds)──▶ drain ──(queue gone)──▶ cruise: gains 1.25, 0.75, 1, 1, 1, 1, 1, 1
@@ -9,32 +9,43 @@
  *                                                              probe-rtt: half a window for 200 ms
  * ```
  *
- * Random loss says nothing about the path's rate, so it does not slow this down: a 1 % loss costs 1 %. A queue
- * that overflows does: a round that loses more than LOSS_LIMIT ends the start-up and bounds what is in flight.
+ * DEVIATION(draft §5.5.10): BBRv3 takes a round that loses 2 % for a full queue. Lines that lose 1 to 3 % at random
+ * are what this is for, so nothing happens below LOSS_LIMIT; in that, and in its cycle of gains, it is BBRv1.
+ * A round that loses more ends the start-up and bounds what is in flight, as v3's `inflight_longterm` does.
  *
- * DEVIATION(draft §4.1): a bandwidth sample is one round trip's deliveries over its length, not one per packet:
- * it needs no state per segment, and batched ACKs do not inflate it.
+ * DEVIATION(draft §5.6.2): no pacing on paths shorter than SHORT_PATH_MS. The window is filled within one turn of
+ * the caller's loop there, and a timer per burst would cost more than the queue that it avoids.
  */
 import type { Milliseconds } from "../../../base/index.js";
+import type { AckSample } from "../delivery-rate.js";
+import { Aggregation } from "./aggregation.js";
 import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
 
-/** 2/ln 2: doubles the rate each round (draft §2.4). */
+/** 4 ln 2: doubles the rate each round (§5.3.1.1). */
 const STARTUP_GAIN = 2.77;
+/** §5.3.2: what start-up may have queued is gone after one round. */
 const DRAIN_GAIN = 0.35;
 const CYCLE: readonly number[] = [1.25, 0.75, 1, 1, 1, 1, 1, 1];
-/** Window over the bandwidth-delay product: room for batched and delayed ACKs. */
+/** Window over the bandwidth-delay product: room for delayed ACKs, and to see a faster path (§5.6.4.2). */
 const WINDOW_GAIN = 2;
-/** Start-up is over when three rounds have brought less than a quarter more. */
+/** Start-up is over when three rounds have brought less than a quarter more (§5.3.1.2). */
 const GROWTH = 1.25;
 const FLAT_ROUNDS = 3;
 /** Rounds over which the maximum of the bandwidth is taken. */
 const FILTER_ROUNDS = 10;
-/** Share of a start-up round's bytes whose loss means a full queue, not a bad line. */
+/** Share of a round's bytes whose loss means a full queue, not a bad line. */
 const LOSS_LIMIT = 0.1;
+/** Fewer are chance (§5.3.1.3 has 6 at 2 %). */
+const MIN_LOST_SEGMENTS = 8;
+/** §5.6.4: what is left of the window then, and how fast it comes back per round without such loss. */
+const LOSS_BETA = 0.7;
+const ECN_BETA = 0.85;
+const BOUND_GROWTH = 1.1;
 const PROBE_RTT_INTERVAL_MS: Milliseconds = 10_000;
 const PROBE_RTT_MS: Milliseconds = 200;
-/** Slightly below the measured rate, so that no queue stands (draft §2.5). */
+/** Slightly below the measured rate, so that no queue stands (§5.6.2). */
 const PACING_MARGIN = 0.99;
+const SHORT_PATH_MS: Milliseconds = 2;
 
 type Phase = "startup" | "drain" | "cruise" | "probe-rtt";
 
@@ -49,53 +60,64 @@ export class Bbr implements CongestionControl {
   private untouched = true;
   /** Before the last time-out. */
   private priorCwnd = 0;
+
   /** Bytes per millisecond of the last rounds, as a ring; its maximum is the model's bandwidth. */
   private readonly samples: Float64Array = new Float64Array(FILTER_ROUNDS);
   private sampleAt = 0;
+  private sampled = false;
   private bandwidth = 0.1;
+  private readonly aggregation: Aggregation = new Aggregation();
+
   private minRtt: Milliseconds = Number.POSITIVE_INFINITY;
   private minRttAt: Milliseconds = 0.1;
-  private roundStart: Milliseconds = -1.1;
+  /** Smallest since probe-rtt began. */
+  private freshRtt: Milliseconds = Number.POSITIVE_INFINITY;
+  private probeEnd: Milliseconds = 0.1;
+  private restarted = false;
+
   private roundBytes = 0;
   private roundLost = 0;
-  /** Something but the application or the peer's window held the round back. */
+  /** A round whose samples the application held down cannot show that the path is full. */
   private roundLimited = false;
   private best = 0.1;
   private flatRounds = 0;
   private cycle = 0;
   private cycleStart: Milliseconds = 0.1;
-  private probeEnd: Milliseconds = 0.1;
+  /** Most that may be in flight since a queue overflowed or said so. */
+  private bound: number = UNLIMITED;
 
   setMss(mss: number): void {
     this.mss = mss;
     if (this.untouched) this.cwnd = initialWindow(mss);
   }
 
-  onDelivered(
-    bytes: number,
-    lost: number,
-    inFlight: number,
-    limited: boolean,
-    rtt: Milliseconds,
-    srtt: Milliseconds,
-    now: Milliseconds,
-  ): void {
+  onSample(sample: AckSample): void {
     this.untouched = false;
-    if (rtt >= 0) this.updateMinRtt(rtt, now);
+    this.roundBytes += sample.delivered;
+    this.roundLost += sample.lost;
+    if (sample.rate > 0) this.addRate(sample.rate, sample.appLimited);
+    const lossy = this.isLossy();
+    if (lossy && this.phase === "startup") this.phase = "drain";
+    if (sample.roundStart) this.endRound(lossy);
+    if (sample.rtt >= 0) this.updateMinRtt(sample.rtt, sample.now);
     if (this.minRtt === Number.POSITIVE_INFINITY) return;
-    this.roundBytes += bytes;
-    this.roundLost += lost;
-    this.roundLimited ||= limited;
-    if (this.roundStart < 0) this.startRound(now);
-    else if (now - this.roundStart >= Math.max(srtt, 1)) this.endRound(now);
-    this.step(inFlight, now);
-    this.setWindow(bytes);
+    this.aggregation.onSample(sample, this.bandwidth, this.cwnd);
+    this.step(sample.inFlight, sample.lost > 0, sample.now);
+    this.setWindow(sample.delivered);
+    this.setPacing();
   }
 
   onAck(): void {}
   onLoss(): void {}
-  onRecovered(): void {}
-  onEcnEcho(): void {}
+
+  onRecovered(): void {
+    this.cwnd = Math.max(this.cwnd, this.priorCwnd);
+    this.priorCwnd = 0;
+  }
+
+  onEcnEcho(outstanding: number): void {
+    this.limit(outstanding, ECN_BETA);
+  }
 
   /** Nothing has come back for a time-out: one segment at a time until something does. */
   onTimeout(): void {
@@ -104,76 +126,107 @@ export class Bbr implements CongestionControl {
   }
 
   onSpurious(): void {
-    this.cwnd = Math.max(this.cwnd, this.priorCwnd);
-    this.priorCwnd = 0;
+    this.onRecovered();
   }
 
+  /** §5.4: paced at the rate that is known, so no window need be given up; and idle time is no reason to probe. */
   onIdle(): void {
-    this.roundStart = -1;
+    this.restarted = true;
   }
 
-  private updateMinRtt(rtt: Milliseconds, now: Milliseconds): void {
-    if (rtt > this.minRtt) return;
-    this.minRtt = Math.max(rtt, 0.05);
-    this.minRttAt = now;
+  /** §5.5.5: the maximum over the last rounds that had a sample to show. */
+  private addRate(rate: number, appLimited: boolean): void {
+    if (appLimited) {
+      this.roundLimited = true;
+      // What the application did not ask for, the path has not failed to give.
+      if (rate < this.bandwidth) return;
+    }
+    const { samples } = this;
+    this.sampled = true;
+    if (rate > (samples[this.sampleAt] as number)) samples[this.sampleAt] = rate;
+    if (rate > this.bandwidth) this.bandwidth = rate;
   }
 
-  private startRound(now: Milliseconds): void {
-    this.roundStart = now;
+  /** §5.3.1.3, §5.5.10.2: so much was lost in this round that a queue must have overflowed. */
+  private isLossy(): boolean {
+    const { roundBytes, roundLost } = this;
+    return roundLost > LOSS_LIMIT * (roundBytes + roundLost) && roundLost >= MIN_LOST_SEGMENTS * this.mss;
+  }
+
+  private endRound(lossy: boolean): void {
+    if (this.phase === "startup" && this.sampled && !this.roundLimited) this.checkFull();
+    if (lossy) this.limit(this.roundBytes, LOSS_BETA);
+    else if (this.bound < UNLIMITED) this.bound = Math.min(this.bound * BOUND_GROWTH, UNLIMITED);
+    if (this.sampled) this.advanceFilter();
+    this.sampled = false;
+    this.roundLimited = false;
     this.roundBytes = 0;
     this.roundLost = 0;
-    this.roundLimited = false;
   }
 
-  private endRound(now: Milliseconds): void {
-    const sample = this.roundBytes / (now - this.roundStart);
-    const lossy = this.roundLost > LOSS_LIMIT * (this.roundBytes + this.roundLost);
-    // What the application did not ask for, the path has not failed to give.
-    if (this.roundLimited || sample > this.bandwidth) this.addSample(sample);
-    if (this.phase === "startup" && this.roundLimited) this.checkFull(lossy);
-    this.startRound(now);
-  }
-
-  private addSample(sample: number): void {
-    this.samples[this.sampleAt] = sample;
+  private advanceFilter(): void {
+    const { samples } = this;
     this.sampleAt = (this.sampleAt + 1) % FILTER_ROUNDS;
+    samples[this.sampleAt] = 0;
     let most = 0;
-    for (let i = 0; i < FILTER_ROUNDS; i++) most = Math.max(most, this.samples[i] as number);
+    for (let i = 0; i < FILTER_ROUNDS; i++) most = Math.max(most, samples[i] as number);
     this.bandwidth = most;
   }
 
-  private checkFull(lossy: boolean): void {
+  /** §5.3.1.2. */
+  private checkFull(): void {
     if (this.bandwidth >= GROWTH * this.best) {
       this.best = this.bandwidth;
       this.flatRounds = 0;
     } else {
       this.flatRounds++;
     }
-    if (this.flatRounds >= FLAT_ROUNDS || (lossy && this.flatRounds > 0)) this.phase = "drain";
+    if (this.flatRounds >= FLAT_ROUNDS) this.phase = "drain";
   }
 
-  private step(inFlight: number, now: Milliseconds): void {
-    const product = this.bandwidth * this.minRtt;
-    switch (this.phase) {
-      case "startup":
-        break;
-      case "drain":
-        if (inFlight <= product) this.cruise(2, now);
-        break;
-      case "cruise":
-        if (now - this.minRttAt > PROBE_RTT_INTERVAL_MS) {
-          this.phase = "probe-rtt";
-          this.probeEnd = now + PROBE_RTT_MS + this.minRtt;
-          // Whatever comes next replaces it: the route may have become longer.
-          this.minRttAt = now;
-          this.minRtt *= 1.25;
-        } else if (now - this.cycleStart > this.minRtt || (this.cycle === 1 && inFlight <= product)) {
-          this.cruise((this.cycle + 1) % CYCLE.length, now);
-        }
-        break;
-      case "probe-rtt":
-        if (now >= this.probeEnd) this.cruise(2, now);
+  private limit(bytes: number, beta: number): void {
+    const product = this.product;
+    this.bound = Math.max(beta * Math.min(this.bound, Math.max(bytes, product)), product, 4 * this.mss);
+  }
+
+  private updateMinRtt(rtt: Milliseconds, now: Milliseconds): void {
+    if (this.phase === "probe-rtt") this.freshRtt = Math.min(this.freshRtt, rtt);
+    if (rtt > this.minRtt) return;
+    this.minRtt = rtt;
+    this.minRttAt = now;
+  }
+
+  /** Bytes that fill the path. */
+  private get product(): number {
+    return this.bandwidth * Math.max(this.minRtt, SHORT_PATH_MS);
+  }
+
+  private step(inFlight: number, lossy: boolean, now: Milliseconds): void {
+    const { product } = this;
+    if (this.phase === "drain" && inFlight <= product) this.cruise(2, now);
+    if (this.phase === "probe-rtt") {
+      if (now < this.probeEnd) return;
+      // Whatever it has become: the route may be longer now.
+      if (this.freshRtt < Number.POSITIVE_INFINITY) this.minRtt = this.freshRtt;
+      this.minRttAt = now;
+      this.cruise(2, now);
     }
+    if (this.phase !== "cruise") return;
+    if (now - this.minRttAt > PROBE_RTT_INTERVAL_MS && !this.restarted) {
+      this.phase = "probe-rtt";
+      this.freshRtt = Number.POSITIVE_INFINITY;
+      this.probeEnd = now + PROBE_RTT_MS + this.minRtt;
+    } else if (this.mayAdvance(inFlight, product, lossy, now)) {
+      this.cruise((this.cycle + 1) % CYCLE.length, now);
+    }
+    this.restarted = false;
+  }
+
+  /** A probe for more lasts until it is in flight, or lost; making up for it, until it is gone. */
+  private mayAdvance(inFlight: number, product: number, lossy: boolean, now: Milliseconds): boolean {
+    const over = now - this.cycleStart > this.minRtt;
+    if (this.cycle === 0) return over && (lossy || inFlight >= 1.25 * product);
+    return over || (this.cycle === 1 && inFlight <= product);
   }
 
   private cruise(cycle: number, now: Milliseconds): void {
@@ -182,23 +235,35 @@ export class Bbr implements CongestionControl {
     this.cycleStart = now;
   }
 
+  private setWindow(delivered: number): void {
+    const { mss, phase, product } = this;
+    let target =
+      (phase === "startup" ? STARTUP_GAIN : WINDOW_GAIN) * product + this.aggregation.extra + 3 * mss;
+    if (phase === "probe-rtt") target = product / 2;
+    target = Math.max(Math.min(target, this.bound), 4 * mss);
+    // Up by what was delivered, so that a time-out's single segment grows as slow start does.
+    const grown = this.cwnd + delivered;
+    this.cwnd = Math.ceil(
+      Math.min(
+        phase === "startup" ? Math.max(this.cwnd, Math.min(grown, target)) : Math.min(grown, target),
+        UNLIMITED,
+      ),
+    );
+  }
+
+  private setPacing(): void {
+    const { mss, phase, minRtt } = this;
+    if (minRtt < SHORT_PATH_MS) {
+      this.pacingRate = Number.POSITIVE_INFINITY;
+      return;
+    }
+    const initial = phase === "startup" ? initialWindow(mss) / minRtt : mss / 1000;
+    this.pacingRate = PACING_MARGIN * this.gain * Math.max(this.bandwidth, initial);
+  }
+
   private get gain(): number {
     if (this.phase === "startup") return STARTUP_GAIN;
     if (this.phase === "drain") return DRAIN_GAIN;
     return this.phase === "cruise" ? (CYCLE[this.cycle] as number) : 1;
-  }
-
-  private setWindow(delivered: number): void {
-    const { gain, mss } = this;
-    const product = this.bandwidth * this.minRtt;
-    const initialRate = initialWindow(mss) / Math.max(this.minRtt, 1);
-    const rate = Math.max(this.bandwidth, this.phase === "startup" ? initialRate : 0);
-    this.pacingRate = PACING_MARGIN * gain * Math.max(rate, mss / 1000);
-    let target = Math.ceil((this.phase === "startup" ? STARTUP_GAIN : WINDOW_GAIN) * product) + 3 * mss;
-    if (this.phase === "probe-rtt") target = product >> 1;
-    target = Math.min(Math.max(target, 4 * mss), UNLIMITED);
-    // Up by what was delivered, so that a time-out's single segment grows as slow start does.
-    if (this.phase !== "startup") this.cwnd = Math.min(this.cwnd + delivered, target);
-    else if (this.cwnd < target) this.cwnd += delivered;
   }
 }

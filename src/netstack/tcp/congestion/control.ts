@@ -7,12 +7,13 @@
  */
 import type { Milliseconds } from "../../../base/index.js";
 import { INITIAL_WINDOW_SEGMENTS } from "../constants.js";
+import type { AckSample } from "../delivery-rate.js";
 
 export interface CongestionControl {
   readonly name: string;
   cwnd: number;
   readonly ssthresh: number;
-  /** Follows a model of the path, from `onDelivered` alone: recovery leaves `cwnd` to it. */
+  /** Follows a model of the path, from `onSample` alone: recovery leaves `cwnd` to it. */
   readonly modelBased: boolean;
   /** Bytes per millisecond at which segments leave; Infinity for as fast as the window allows. */
   readonly pacingRate: number;
@@ -20,23 +21,11 @@ export interface CongestionControl {
   setMss(mss: number): void;
   /** `bytes` were delivered outside of recovery, while the window was the limit. */
   onAck(bytes: number, now: Milliseconds, srtt: Milliseconds): void;
-  /**
-   * Every ACK that delivered something or showed a loss, in recovery or not.
-   * @param limited window or pacing held the sender back, not the application
-   * @param rtt of the last segment that was delivered; negative when there was none to measure
-   */
-  onDelivered(
-    bytes: number,
-    lost: number,
-    inFlight: number,
-    limited: boolean,
-    rtt: Milliseconds,
-    srtt: Milliseconds,
-    now: Milliseconds,
-  ): void;
+  /** Every ACK that delivered something or showed a loss, in recovery or not; before its `onAck`. */
+  onSample(sample: AckSample): void;
   /** A loss episode begins: sets `ssthresh`. `outstanding` is RFC 5681's FlightSize. */
   onLoss(outstanding: number, now: Milliseconds): void;
-  /** The episode is over. */
+  /** The episode is over, also one that a time-out began when `modelBased`. */
   onRecovered(now: Milliseconds): void;
   /** The retransmission timer fired; `first` unless it had fired for the same data before. */
   onTimeout(outstanding: number, now: Milliseconds, first: boolean): void;

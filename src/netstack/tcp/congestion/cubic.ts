@@ -67,7 +67,7 @@ export class Cubic implements CongestionControl {
     if (left > 0) this.avoidCongestion(left, now, srtt);
   }
 
-  onDelivered(): void {}
+  onSample(): void {}
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.remember();

@@ -36,7 +36,7 @@ export class NewReno implements CongestionControl {
     }
   }
 
-  onDelivered(): void {}
+  onSample(): void {}
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;

@@ -10,7 +10,7 @@ export class Unlimited implements CongestionControl {
 
   setMss(): void {}
   onAck(): void {}
-  onDelivered(): void {}
+  onSample(): void {}
   onLoss(): void {}
   onTimeout(): void {}
   onEcnEcho(): void {}

@@ -1,0 +1,151 @@
+/**
+ * How fast the path delivers, and where round trips begin (draft-ietf-ccwg-bbr §4.1, "Delivery Rate Samples").
+ *
+ * ```
+ *                       what was delivered between the ACK before a segment left and its own ACK
+ *   a sample  =  ─────────────────────────────────────────────────────────────────────────────────
+ *                 the longer of: the time in which that was sent, the time in which it was delivered
+ * ```
+ *
+ * The longer of the two, because ACKs may come bunched together, and a burst may leave faster than the path takes
+ * it. What each segment must remember of the moment at which it left is in its entry of the sent queue.
+ */
+import type { Milliseconds } from "../../base/index.js";
+import {
+  APP_LIMITED,
+  DELIVERED_AT,
+  DELIVERED_BEFORE,
+  FIRST_SENT_AT,
+  SENT_AT,
+  type SentQueue,
+} from "./sent-queue.js";
+
+/** Shorter intervals measure the batches of the caller's loop, which share one time, and not the path. */
+const MIN_INTERVAL_MS: Milliseconds = 1;
+
+/** What one ACK says about the path. Valid until the next one. All amounts are bytes. */
+export interface AckSample {
+  /** Newly delivered, and newly found lost. */
+  readonly delivered: number;
+  readonly lost: number;
+  /** After the ACK. */
+  readonly inFlight: number;
+  /** Bytes per millisecond over about a round trip; 0 when there was none to measure. */
+  readonly rate: number;
+  /** The application or the peer's window held the sender back meanwhile: the path may be faster than `rate`. */
+  readonly appLimited: boolean;
+  /** The first ACK of a segment that was sent after the last round trip began. */
+  readonly roundStart: boolean;
+  /** Of the last segment that was delivered, if it was sent once; negative when there was none to measure. */
+  readonly rtt: Milliseconds;
+  readonly now: Milliseconds;
+}
+
+export class DeliveryRate implements AckSample {
+  delivered = 0;
+  lost = 0;
+  inFlight = 0;
+  rate = 0.1;
+  appLimited = false;
+  roundStart = false;
+  rtt: Milliseconds = -1.1;
+  now: Milliseconds = 0.1;
+
+  /** C.delivered, C.delivered_time, C.first_sent_time. */
+  private total = 0.1;
+  private totalAt: Milliseconds = 0.1;
+  private firstSentAt: Milliseconds = 0.1;
+  /** C.app_limited: once this much has been delivered, no segment of an idle time is in flight; 0 for none. */
+  private appLimitedUntil = 0.1;
+  private nextRound = 0.1;
+
+  // Of the last sent among the segments that the current ACK delivered.
+  private found = false;
+  private sentAt: Milliseconds = 0.1;
+  private sendElapsed: Milliseconds = 0.1;
+  private priorTotal = 0.1;
+  private priorAt: Milliseconds = 0.1;
+  private priorLimited = false;
+
+  constructor() {
+    // 0.1 above keeps V8's representation of the fields a double from the start.
+    this.total = 0;
+    this.appLimitedUntil = 0;
+    this.nextRound = 0;
+  }
+
+  /** §4.1.2.2: a segment is about to be entered. @param outstanding entries in flight before it */
+  onSend(outstanding: number, now: Milliseconds): void {
+    if (outstanding > 0) return;
+    this.firstSentAt = now;
+    this.totalAt = now;
+  }
+
+  /** Entry `index` has just been sent, for the first time or again. */
+  stamp(queue: SentQueue, index: number): void {
+    const { stamps } = queue;
+    const at = queue.stampsAt(index);
+    stamps[at + FIRST_SENT_AT] = this.firstSentAt;
+    stamps[at + DELIVERED_AT] = this.totalAt;
+    stamps[at + DELIVERED_BEFORE] = this.total;
+    queue.markAppLimited(index, this.appLimitedUntil > 0);
+  }
+
+  /** An ACK comes in. */
+  begin(): void {
+    this.found = false;
+  }
+
+  /** §4.1.2.3, UpdateRateSample: entry `index` was delivered just now, for the first time. */
+  onDelivered(queue: SentQueue, index: number): void {
+    const { stamps } = queue;
+    const at = queue.stampsAt(index);
+    const sentAt = stamps[at + SENT_AT] as number;
+    if (this.found && sentAt < this.sentAt) return;
+    this.found = true;
+    this.sentAt = sentAt;
+    this.sendElapsed = sentAt - (stamps[at + FIRST_SENT_AT] as number);
+    this.priorTotal = stamps[at + DELIVERED_BEFORE] as number;
+    this.priorAt = stamps[at + DELIVERED_AT] as number;
+    this.priorLimited = (queue.flagsOf(index) & APP_LIMITED) !== 0;
+  }
+
+  /** §4.1.2.3, GenerateRateSample. */
+  finish(
+    delivered: number,
+    lost: number,
+    inFlight: number,
+    rtt: Milliseconds,
+    minRtt: Milliseconds,
+    now: Milliseconds,
+  ): void {
+    this.delivered = delivered;
+    this.lost = lost;
+    this.inFlight = inFlight;
+    this.rtt = rtt;
+    this.now = now;
+    this.rate = 0;
+    this.roundStart = false;
+    if (delivered > 0) {
+      this.total += delivered;
+      this.totalAt = now;
+    }
+    if (this.appLimitedUntil > 0 && this.total > this.appLimitedUntil) this.appLimitedUntil = 0;
+    if (!this.found) return;
+    this.firstSentAt = this.sentAt;
+    if (this.priorTotal >= this.nextRound) {
+      this.nextRound = this.total;
+      this.roundStart = true;
+    }
+    const interval = Math.max(this.sendElapsed, now - this.priorAt);
+    // Less than a round trip: the ACK was for an earlier transmission of what has just been sent again.
+    if (interval < minRtt) return;
+    this.rate = (this.total - this.priorTotal) / Math.max(interval, MIN_INTERVAL_MS);
+    this.appLimited = this.priorLimited;
+  }
+
+  /** §4.1.2.4: there was room in the network and nothing to fill it with. */
+  onAppLimited(inFlight: number): void {
+    this.appLimitedUntil = Math.max(this.total + inFlight, 1);
+  }
+}
