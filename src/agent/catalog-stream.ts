@@ -14,6 +14,7 @@ export interface StreamTimes {
 }
 
 const PING = encodeEvent({ type: "ping" });
+const DRAINING = encodeEvent({ type: "draining" });
 const REVOKED = encodeEvent({ type: "revoked" });
 
 export class CatalogStream {
@@ -49,6 +50,11 @@ export class CatalogStream {
     const lines = this.#sent === null ? view.snapshot() : this.#sent.deltaTo(view);
     this.#sent = view;
     this.#write(lines);
+  }
+
+  /** The agent is about to stop. */
+  drain(): void {
+    this.#write(DRAINING);
   }
 
   /** The device is none any more: says so, and ends. */

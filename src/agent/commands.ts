@@ -143,6 +143,7 @@ async function runOn(options: AgentRunOptions): Promise<void> {
     discovery: discoveryOf(options, new ForbiddenAddresses([tunnel.v4, tunnel.v6])),
     version: packageVersion(),
     disableOffloads: readDisabledOffloads(process.env.CZCTL_DISABLE_OFFLOADS),
+    callsDevices: options.kubernetes?.secret === undefined,
     ...(metricsPort === undefined ? {} : { metricsPort }),
     ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
   });

@@ -20,6 +20,7 @@ import type { CatalogView } from "./catalog-view.js";
 const PREAMBLE_LIMIT_BYTES = 256;
 const PREAMBLE_TIMEOUT_MS = 5_000;
 const STALL_MS = 30_000;
+const DRAIN_TELL_MS = 1_000;
 /** The daemon keeps one stream; more is for reconnects that overlap. */
 const MAX_CONNECTIONS_PER_DEVICE = 4;
 
@@ -43,6 +44,7 @@ export class ControlApi {
   readonly #streams = new Map<Socket, CatalogStream>();
   /** Connections that have not said yet for whom they are. */
   readonly #nameless = new Set<Socket>();
+  #draining: NodeJS.Timeout | undefined;
 
   static async listen(options: ControlApiOptions): Promise<ControlApi> {
     const api = new ControlApi(options);
@@ -72,6 +74,20 @@ export class ControlApi {
     for (const stream of this.#streams.values()) stream.sync();
   }
 
+  /** Devices are told that they should find another replica, the patient ones again. */
+  drain(): void {
+    const tell = (): void => {
+      for (const stream of this.#streams.values()) stream.drain();
+    };
+    this.#draining = setInterval(tell, DRAIN_TELL_MS);
+    tell();
+  }
+
+  /** Devices that follow the catalog here. */
+  get listeners(): number {
+    return this.#streams.size;
+  }
+
   /** So that the laptop refuses at once what would otherwise go unanswered. */
   #endRevoked(socket: Socket): void {
     const stream = this.#streams.get(socket);
@@ -80,6 +96,7 @@ export class ControlApi {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#draining);
     const closed = new Promise<void>(resolve => this.#door.close(() => resolve()));
     for (const socket of this.#nameless) socket.destroy();
     for (const sockets of this.#devices.values()) for (const socket of sockets) socket.destroy();

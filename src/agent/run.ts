@@ -35,6 +35,7 @@ const NO_GRANT = "";
 /** Between a revoked device's last access and its last packet: time to be told, through the tunnel. */
 const REVOKE_NOTICE_MS = 250;
 const DRAIN_POLL_MS = 100;
+const MOVE_LIMIT_MS = 5_000;
 
 export interface AgentOptions {
   dir: string;
@@ -46,6 +47,8 @@ export interface AgentOptions {
   disableOffloads: ("gso" | "gro")[];
   /** Script to run as data plane (tests). */
   dataplaneEntry?: string;
+  /** Whether devices are called, after a start, where they were last heard; not when another replica may have them. */
+  callsDevices: boolean;
   /** TCP port of /metrics, /healthz and /readyz. */
   metricsPort?: number;
 }
@@ -141,15 +144,22 @@ export class Agent {
   }
 
   /**
-   * Goes on until no flow is open, at most so long. Ready all the while: a Service that took the pod out would
-   * send the devices' datagrams elsewhere, and a terminating pod gets no new devices anyway.
+   * Devices are sent to other replicas, and their open flows have so long to end here. Ready all the while: a
+   * Service that took the pod out would send those flows' datagrams elsewhere too, and a terminating pod gets no
+   * new devices anyway.
    */
   async drain(limitMs: number): Promise<void> {
-    const end = performance.now() + limitMs;
+    const startedAt = performance.now();
     this.#options.log.info("agent drains", { limitMs });
-    for (; performance.now() < end; await sleep(DRAIN_POLL_MS)) {
+    this.#keeper.send({ type: "drain" });
+    this.#control?.drain();
+    for (let tookMs = 0; tookMs < limitMs; tookMs = performance.now() - startedAt) {
       const flows = (await this.#keeper.status().catch(() => null))?.flows;
-      if (flows === undefined || flows.tcp + flows.udp === 0) return;
+      if (flows === undefined) return;
+      // A device without flows is waited for too, but not for long: there may be no other replica.
+      const moved = this.#control?.listeners === 0 || tookMs > MOVE_LIMIT_MS;
+      if (flows.tcp + flows.udp === 0 && moved) return;
+      await sleep(DRAIN_POLL_MS);
     }
   }
 
@@ -252,7 +262,7 @@ export class Agent {
   }
 
   #startMessage(): ToDataplane {
-    const { config, sockets, disableOffloads } = this.#options;
+    const { config, sockets, disableOffloads, callsDevices } = this.#options;
     const inner = agentAddresses(tunnelPrefixes(config));
     return {
       type: "start",
@@ -262,7 +272,7 @@ export class Agent {
       mtu: INNER_MTU,
       listenPort: config.listenPort,
       peers: [...this.#devices.values()].map(device => {
-        const endpoint = this.#endpoints.get(device.record.publicKey);
+        const endpoint = callsDevices ? this.#endpoints.get(device.record.publicKey) : undefined;
         return { ...peerConfig(device), ...(endpoint === undefined ? {} : { endpoint }) };
       }),
       control: {

@@ -27,4 +27,6 @@ export type CatalogEvent =
   | { type: "remove"; namespace: string; name: string }
   /** This device may reach nothing any more. The last line: its flows are reset, then it is not answered. */
   | { type: "revoked" }
+  /** This replica is about to stop: shake hands from another port and find another. Said again until then. */
+  | { type: "draining" }
   | { type: "ping" };

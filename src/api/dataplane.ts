@@ -87,6 +87,10 @@ export type ToDataplane =
   | { type: "dns"; addresses: AddressText[] }
   /** The way to the peers is another one, or the machine woke up: shake hands at once. */
   | { type: "network-changed" }
+  /** Laptop: the agent's replica is about to stop; go to another one (handover.ts). */
+  | { type: "move" }
+  /** Agent: it is about to stop, so no device that comes anew is answered. */
+  | { type: "drain" }
   /** Agent: the whole table, and for each grant the indexes of `targets` that it allows. */
   | { type: "targets"; targets: Target[]; grants: Record<string, number[]> }
   | { type: "status"; id: number }
@@ -158,6 +162,8 @@ export type FromDataplane =
   | { type: "endpoint"; publicKey: string; endpoint: EndpointText }
   /** Five seconds of attempts without an answer, then each further minute. */
   | { type: "handshake-timeout"; publicKey: string; seconds: number }
+  /** Laptop: new flows go to another replica of the agent. */
+  | { type: "moved" }
   /**
    * Somebody asked for what the policy does not grant: on the agent the device `peer`, on the laptop an
    * application. `name`: the service's, when there is one. Rate-limited; `omitted` were not told before this.

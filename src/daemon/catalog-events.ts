@@ -23,7 +23,9 @@ export function parseCatalogEvent(line: string): CatalogEvent | null {
   }
   if (typeof value !== "object" || value === null) return null;
   const event = value as Partial<Record<string, unknown>>;
-  if (event.type === "ping" || event.type === "revoked") return { type: event.type };
+  if (event.type === "ping" || event.type === "revoked" || event.type === "draining") {
+    return { type: event.type };
+  }
   if (event.type === "snapshot") return parseSnapshot(event);
   if (event.type === "upsert") {
     const service = parseService(event.service);

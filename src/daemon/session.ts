@@ -262,6 +262,9 @@ export class Session {
         this.problem = null;
         this.#options.onChange();
       }
+    } else if (message.type === "moved") {
+      log.info("moved to another replica of the agent");
+      this.#client.start();
     } else if (message.type === "handshake-timeout") {
       if (this.#limiter.allow(performance.now())) void this.#handshakeTimedOut();
     } else if (message.type === "denied") {
@@ -292,6 +295,11 @@ export class Session {
   #takeEvent(event: CatalogEvent): string | undefined {
     this.catalogHeardAt = performance.now();
     if (event.type === "ping") return undefined;
+    if (event.type === "draining") {
+      this.#options.log.debug("the agent's replica is about to stop");
+      this.#dataplane?.send({ type: "move" });
+      return undefined;
+    }
     if (isTooMany(event, this.catalog)) {
       const message = `the agent tells of more than ${SERVICES_MAX} services`;
       this.#setProblem({

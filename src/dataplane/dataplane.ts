@@ -31,28 +31,22 @@ import {
   toBase64,
 } from "../base/index.js";
 import { createCrypto } from "../crypto/index.js";
-import { dropPrivileges, EPOLLIN, Poller, UdpSocket } from "../linux/index.js";
+import { dropPrivileges, EPOLLIN, Poller } from "../linux/index.js";
 import { Stack, type StackHandler, type StackOptions } from "../netstack/index.js";
-import {
-  Device,
-  type DeviceEvents,
-  MESSAGE_TRANSPORT,
-  type Peer,
-  type PeerConfig as WireGuardPeer,
-} from "../wireguard/index.js";
+import type { Device, Peer, PeerConfig as WireGuardPeer } from "../wireguard/index.js";
 import { AgentRole } from "./agent.js";
 import { type Context, StreamQueue } from "./context.js";
 import { ControlListener } from "./control-listener.js";
 import { DialLimit } from "./dial-limit.js";
 import { EndpointReports } from "./endpoint-reports.js";
-import { HANDSHAKE_BUFFER_BYTES, HandshakeIntake } from "./handshake-intake.js";
+import { Handover, LAPTOP_PATHS } from "./handover.js";
 import { LaptopRole, RefuseInbound } from "./laptop.js";
 import { LineChannel } from "./line-channel.js";
 import { UnixListener } from "./listener.js";
 import { Loop, StackMachine } from "./loop.js";
+import { Path, type PathEvents } from "./path.js";
 import type { PeerLink } from "./peer-link.js";
 import { TunLink } from "./tun-link.js";
-import { Tunnel } from "./tunnel.js";
 import { type UapiOwner, UapiServer } from "./uapi-server.js";
 
 type Start = Extract<ToDataplane, { type: "start" }>;
@@ -125,6 +119,7 @@ export class Dataplane {
       case "start":
         return this.start(message);
       case "stop":
+        running?.sayGoodbye();
         return this.loop.stop();
       case "peers":
         return running?.setPeers(message.set ?? [], message.remove ?? []);
@@ -134,6 +129,10 @@ export class Dataplane {
         return running?.laptop?.setDnsAddresses(message.addresses.map(Address.from));
       case "network-changed":
         return running?.networkChanged();
+      case "move":
+        return running?.handover.move(this.loop.now);
+      case "drain":
+        return running?.device.drain();
       case "targets":
         return running?.agent?.setTargets(message.targets, message.grants);
       case "flows":
@@ -162,7 +161,7 @@ export class Dataplane {
       this.loop.stop();
       return;
     }
-    this.context.tell({ type: "ready", listenPort: this.running.socket.port });
+    this.context.tell({ type: "ready", listenPort: this.running.listenPort });
   }
 
   private dropPrivileges({ runAs }: Start): void {
@@ -188,49 +187,32 @@ export class Dataplane {
 }
 
 /** The parts that exist once the start message is known. */
-class Running implements DeviceEvents, UapiOwner {
-  readonly socket: UdpSocket;
+class Running implements PathEvents, UapiOwner {
   readonly laptop: LaptopRole | null;
   readonly agent: AgentRole | null;
+  readonly handover: Handover;
   private readonly context: Context;
-  private readonly mtu: number;
-  private readonly inner: readonly Address[];
-  /** Laptop: the agent's inner address. */
-  private readonly remote: Address | null;
-  readonly device: Device;
-  private readonly tunnel: Tunnel;
-  private readonly tunnelStack: Stack;
   private readonly tunStack: Stack | null = null;
   private readonly tunLink: TunLink | null = null;
   private readonly cryptoName: string;
-  private readonly names = new Map<Peer, string>();
+  /** By public key. */
+  private readonly names = new Map<string, string>();
   private readonly endpoints: EndpointReports;
 
   constructor(context: Context, lineBuffer: number, start: Start) {
     const { arena, loop } = context;
     this.context = context;
-    this.mtu = start.mtu;
     const inner = start.innerAddresses.map(Address.from);
-    this.inner = inner;
     const { suite, fallbackReason } = createCrypto(arena);
     this.cryptoName = suite.name;
     if (fallbackReason !== null) {
       context.tell({ type: "log", level: "warn", message: `slow encryption is used: ${fallbackReason}` });
     }
-    this.socket = UdpSocket.bind(arena, {
-      port: start.listenPort,
-      ...(start.listenAddress === undefined ? {} : { address: Address.from(start.listenAddress) }),
-      gso: !start.disable?.includes("gso"),
-      gro: !start.disable?.includes("gro"),
-    });
-    this.tunnel = new Tunnel(context, this.socket);
-    this.takeHandshakes(context);
     this.endpoints = new EndpointReports(context);
     loop.addMachine(this.endpoints);
 
     const control = start.control === undefined ? null : start.control;
     const remote = control === null ? null : parseEndpoint(control.remote);
-    this.remote = start.role === "laptop" ? (remote?.address ?? null) : null;
     if (start.role === "laptop") {
       this.laptop = new LaptopRole(context, {
         dnsAddresses: (start.dns?.addresses ?? []).map(Address.from),
@@ -245,18 +227,27 @@ class Running implements DeviceEvents, UapiOwner {
         control: control === null || remote === null ? null : { path: control.socketPath, port: remote.port },
       });
     }
-    this.tunnelStack = this.newStack(this.agent ?? new RefuseInbound(inner));
-    this.device = new Device({
-      arena,
-      crypto: suite,
-      random,
-      privateKey: key(start.privateKey),
-      wallClock: Date.now,
-      output: this.tunnel,
-      events: this,
-      options: { mtu: start.mtu },
-    });
-    this.tunnel.join(this.device, this.tunnelStack);
+    const makePath = (port: number): Path =>
+      new Path(
+        context,
+        {
+          port,
+          address: start.listenAddress === undefined ? null : Address.from(start.listenAddress),
+          gso: !start.disable?.includes("gso"),
+          gro: !start.disable?.includes("gro"),
+          crypto: suite,
+          random,
+          privateKey: key(start.privateKey),
+          mtu: start.mtu,
+          inner,
+          remote: this.laptop === null ? null : (remote?.address ?? null),
+          stack: this.newStack(this.agent ?? new RefuseInbound(inner)),
+        },
+        this,
+      );
+    const spares = this.laptop === null ? 0 : LAPTOP_PATHS - 1;
+    const paths: [Path, ...Path[]] = [makePath(start.listenPort)];
+    while (paths.length <= spares) paths.push(makePath(0));
 
     if (this.laptop !== null && start.tun !== undefined) {
       this.tunStack = this.newStack(this.laptop);
@@ -265,28 +256,17 @@ class Running implements DeviceEvents, UapiOwner {
         loop.stop();
       });
       this.tunLink.join(this.tunStack);
-      this.laptop.tunnel = this.tunnelStack;
+      this.laptop.tunnel = paths[0].stack;
       loop.add(start.tun.fd, EPOLLIN, this.tunLink);
       loop.addMachine(new StackMachine(this.tunStack));
       if (control !== null && remote !== null) {
         new UnixListener(context, control.socketPath, new ControlListener(context, this.laptop, remote));
       }
     }
-    loop.addMachine(new StackMachine(this.tunnelStack));
-    loop.addMachine(this.tunnel);
+    for (const path of paths) path.start();
+    this.handover = new Handover(context, paths, () => this.moved());
     this.setPeers(start.peers, []);
     if (start.uapiSocketPath !== undefined) this.listenForWg(start.uapiSocketPath, lineBuffer);
-  }
-
-  /** Without the second socket everything comes by the first, as before a flood it may. */
-  private takeHandshakes(context: Context): void {
-    const socket = this.socket.divertOthers(MESSAGE_TRANSPORT, HANDSHAKE_BUFFER_BYTES);
-    if (socket === null) return;
-    const { tunnel } = this;
-    const intake = new HandshakeIntake(context, socket, (offset, total, segmentBytes, endpoint, now) =>
-      tunnel.take(offset, total, segmentBytes, endpoint, now),
-    );
-    context.loop.addMachine(intake);
   }
 
   /** A tunnel that `wg show` cannot see is still a tunnel: another device may bear our name. */
@@ -302,23 +282,28 @@ class Running implements DeviceEvents, UapiOwner {
   setPeers(set: readonly PeerConfig[], remove: readonly string[]): void {
     const { now } = this.context.loop;
     for (const text of remove) {
-      const peer = this.device.lookup(key(text));
-      if (peer === null) continue;
-      this.dropPeer(peer);
-      this.device.removePeer(peer.publicKey);
+      for (const { device } of this.handover.paths) {
+        const peer = device.lookup(key(text));
+        if (peer === null) continue;
+        this.dropPeer(peer);
+        device.removePeer(peer.publicKey);
+      }
+      this.names.delete(text);
     }
-    for (const config of set) this.setPeer(config, now);
+    for (const config of set) {
+      if (config.name !== undefined) this.names.set(config.publicKey, config.name);
+      for (const path of this.handover.active) this.setPeer(path, config, now);
+    }
   }
 
-  private setPeer(config: PeerConfig, now: Milliseconds): void {
-    const settings = wireGuardPeer(config);
-    const known = this.device.lookup(settings.publicKey);
-    const peer = known === null ? this.device.addPeer(settings, now) : known;
-    if (known !== null) this.device.updatePeer(settings.publicKey, settings, now);
-    const link = (peer.context as PeerLink | null) ?? this.tunnel.addPeer(peer, this.mtu);
-    this.setEcho(peer, link);
-    if (config.name !== undefined) this.names.set(peer, config.name);
-    if (this.laptop !== null) this.laptop.agent = link;
+  private setPeer(path: Path, config: PeerConfig, now: Milliseconds): void {
+    const { device } = path;
+    const settings = { ...wireGuardPeer(config), eager: this.laptop !== null };
+    const known = device.lookup(settings.publicKey);
+    const peer = known === null ? device.addPeer(settings, now) : known;
+    if (known !== null) device.updatePeer(settings.publicKey, settings, now);
+    const link = path.link(peer);
+    if (this.laptop !== null && path === this.handover.current) this.laptop.agent = link;
     // The laptop connects; a restarted agent finds its devices where it last heard them.
     if (settings.endpoint !== undefined) peer.initiate(now);
     this.agent?.setDevice(link, {
@@ -328,42 +313,51 @@ class Running implements DeviceEvents, UapiOwner {
     });
   }
 
-  /** Whom to ask what the path carries: the agent, and a device by the address that is its own. */
-  private setEcho(peer: Peer, link: PeerLink): void {
-    const own = peer.allowedIps.find(prefix => prefix.bits === prefix.address.bits);
-    const destination = this.remote ?? own?.address;
-    const source = this.inner.find(address => address.family === destination?.family);
-    if (destination !== undefined && source !== undefined) link.setEcho(source, destination);
+  /** The flows go first, while there is still a session to send their resets through. */
+  dropPeer(peer: Peer): void {
+    const link = peer.context as PeerLink | null;
+    if (link === null) return;
+    link.close(this.context.loop.now);
+    this.agent?.removeDevice(link);
+    if (this.laptop !== null && this.laptop.agent === link) this.laptop.agent = null;
+    this.endpoints.forget(peer);
+  }
+
+  /** New flows go to another replica of the agent, and the daemon asks that one for the catalog. */
+  private moved(): void {
+    const { current } = this.handover;
+    const { laptop } = this;
+    if (laptop === null) return;
+    laptop.tunnel = current.stack;
+    laptop.agent = null;
+    for (const peer of current.device.peers()) laptop.agent ??= current.link(peer);
+    this.context.tell({ type: "moved" });
   }
 
   networkChanged(): void {
-    const { now } = this.context.loop;
-    this.device.networkChanged(now);
-    this.tunnel.networkChanged(now);
+    for (const path of this.handover.active) path.networkChanged(this.context.loop.now);
   }
 
-  /** The flows go first, while there is still a session to send their resets through. */
-  dropPeer(peer: Peer): void {
-    this.tunnel.removePeer(peer, this.context.loop.now);
-    this.agent?.removeDevice(peer.context as PeerLink);
-    if (this.laptop !== null && this.laptop.agent === peer.context) this.laptop.agent = null;
-    this.names.delete(peer);
-    this.endpoints.forget(peer);
-    peer.context = null;
+  /** The agent stops: devices learn at once that their flows are over. */
+  sayGoodbye(): void {
+    if (this.agent === null) return;
+    for (const peer of this.device.peers()) this.dropPeer(peer);
   }
 
   /** `wg set` made a peer: it gets a link; on the laptop it is the agent when there is none. */
   adoptPeers(): void {
     for (const peer of this.device.peers()) {
-      if (peer.context !== null) continue;
-      const link = this.tunnel.addPeer(peer, this.mtu);
-      this.setEcho(peer, link);
+      const link = this.handover.current.link(peer);
       if (this.laptop !== null) this.laptop.agent ??= link;
     }
   }
 
+  get device(): Device {
+    return this.handover.current.device;
+  }
+
   get listenPort(): number {
-    return this.socket.port;
+    return this.handover.current.socket.port;
   }
 
   flows(): FlowStatus[] {
@@ -372,17 +366,19 @@ class Running implements DeviceEvents, UapiOwner {
   }
 
   status(): Omit<DataplaneStatus, "pid" | "uptimeMs" | "memory"> {
-    const { gso, gro } = this.socket;
+    const { paths, current } = this.handover;
+    const { gso, gro } = current.socket;
     const tso = this.tunLink !== null && this.tunLink.maxGsoBytes > 0;
     const role = this.agent ?? this.laptop;
     return {
-      listenPort: this.socket.port,
+      listenPort: this.listenPort,
       crypto: this.cryptoName,
       offloads: Object.entries({ gso, gro, tso }).flatMap(([name, on]) => (on ? [name] : [])),
       peers: [...this.device.peers()].map(peer => {
-        const name = this.names.get(peer);
+        const publicKey = toBase64(peer.publicKey);
+        const name = this.names.get(publicKey);
         return {
-          publicKey: toBase64(peer.publicKey),
+          publicKey,
           ...(name === undefined ? {} : { name }),
           ...(peer.hasEndpoint ? { endpoint: formatEndpoint(readEndpoint(peer.endpoint, 0)) } : {}),
           lastHandshakeAt: peer.lastHandshakeAt,
@@ -394,12 +390,21 @@ class Running implements DeviceEvents, UapiOwner {
       }),
       flows: this.laptop?.counts() ?? this.agent?.counts() ?? { tcp: 0, udp: 0 },
       counters: {
-        ...prefixed("netstack.tun", this.tunStack?.counters),
-        ...prefixed("netstack.tunnel", this.tunnelStack.counters),
-        ...prefixed("wireguard", this.device.counters),
-        ...prefixed("tun", this.tunLink?.counters),
-        ...prefixed("udp", this.tunnel.counters),
-        ...prefixed("policy", role?.denials),
+        ...summed("netstack.tun", [this.tunStack?.counters]),
+        ...summed(
+          "netstack.tunnel",
+          paths.map(({ stack }) => stack.counters),
+        ),
+        ...summed(
+          "wireguard",
+          paths.map(({ device }) => device.counters),
+        ),
+        ...summed("tun", [this.tunLink?.counters]),
+        ...summed(
+          "udp",
+          paths.map(({ tunnel }) => tunnel.counters),
+        ),
+        ...summed("policy", [role?.denials]),
       },
       ...(role === null ? {} : { roundTrips: role.roundTrips.snapshot() }),
     };
@@ -407,13 +412,14 @@ class Running implements DeviceEvents, UapiOwner {
 
   // ---- WireGuard's events ----
 
-  onHandshake(peer: Peer, now: Milliseconds): void {
-    (peer.context as PeerLink | null)?.search.onSession(now);
-    if (this.laptop !== null) this.laptop.tunnelDown = false;
+  onHandshake(path: Path, peer: Peer, restored: boolean): void {
+    this.handover.onHandshake(path, restored);
+    if (this.laptop !== null && path === this.handover.current) this.laptop.tunnelDown = false;
     this.context.tell({ type: "handshake", publicKey: toBase64(peer.publicKey), at: peer.lastHandshakeAt });
   }
 
-  onHandshakeTimeout(peer: Peer, seconds: number): void {
+  onHandshakeTimeout(path: Path, peer: Peer, seconds: number): void {
+    if (path !== this.handover.current) return;
     if (this.laptop !== null && seconds >= TUNNEL_DOWN_SECONDS) this.laptop.tunnelDown = true;
     this.context.tell({ type: "handshake-timeout", publicKey: toBase64(peer.publicKey), seconds });
   }
@@ -456,9 +462,11 @@ function wireGuardPeer(config: PeerConfig): WireGuardPeer {
   };
 }
 
-function prefixed(prefix: string, counters: object | undefined): Record<string, number> {
-  const entries = Object.entries(counters ?? {}).filter(
-    ([, value]) => typeof value === "number" && value > 0,
-  );
-  return Object.fromEntries(entries.map(([name, value]) => [`${prefix}.${name}`, value as number]));
+function summed(prefix: string, each: readonly (object | undefined)[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const [name, value] of each.flatMap(counters => Object.entries(counters ?? {}))) {
+    if (typeof value === "number" && value > 0)
+      sums[`${prefix}.${name}`] = (sums[`${prefix}.${name}`] ?? 0) + value;
+  }
+  return sums;
 }

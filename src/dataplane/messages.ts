@@ -55,6 +55,7 @@ const message = z.discriminatedUnion("type", [
     endpoint: text.refine(endpoint => parseEndpoint(endpoint) !== null),
   }),
   z.object({ type: z.literal("handshake-timeout"), publicKey: text, seconds: count }),
+  z.object({ type: z.literal("moved") }),
   z.object({
     type: z.literal("denied"),
     peer: text.optional(),

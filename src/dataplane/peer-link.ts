@@ -49,6 +49,11 @@ export class PeerLink implements Link, PathObserver, PathProber {
     this.search.onSent(bytes, this.tunnel.now);
   }
 
+  /** Resets every connection of the peer, and tells it so while there is a session to do it through. */
+  close(now: Milliseconds): void {
+    this.tunnel.removePeer(this.peer, now);
+  }
+
   // ---- PathObserver ----
 
   /** A standard peer may refuse our inner address and still answer the one that it talks to. */

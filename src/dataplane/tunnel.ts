@@ -83,7 +83,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     return link;
   }
 
-  /** Resets every connection of the peer, and tells it so while there is a session to do it through. */
+  /** As `PeerLink.close`. */
   removePeer(peer: Peer, now: Milliseconds): void {
     const link = peer.context as PeerLink | null;
     if (link === null) return;
@@ -92,6 +92,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     this.sendRun();
     link.search.stop();
     this.stack.closeLink(link);
+    peer.context = null;
     if (this.runPeer === peer) this.discardRun();
   }
 

@@ -143,6 +143,12 @@ export class Stack {
     if (attachment !== undefined) this.tcp.linkMtuReduced(attachment);
   }
 
+  /** The link's far end is heard again after a silence, in which everything sent was lost. Call `dispatch` after it. */
+  linkRestored(link: Link, now: Milliseconds): void {
+    const attachment = this.attachments.get(link);
+    if (attachment !== undefined) this.tcp.linkRestored(attachment, now);
+  }
+
   /** The link is gone: its connections end with "reset", its flows with `onUdpClosed`. Sends nothing. */
   closeLink(link: Link): void {
     const attachment = this.attachments.get(link);

@@ -34,6 +34,19 @@ export const REKEY_AFTER_MESSAGES: number = 2 ** 52;
 /** DEVIATION(paper §6.1, 2^64 − 2^13 − 1): as above. No session lives long enough to see either. */
 export const REJECT_AFTER_MESSAGES: number = 2 ** 53 - 2 ** 13 - 1;
 
+/**
+ * DEVIATION(paper §6.4, §6.5), for peers that are `eager`: silence is noticed, and a handshake that was not
+ * answered is repeated, after one second instead of fifteen and five, or after three round trips when they are
+ * longer. So a laptop whose agent has died is with another replica in seconds. After EAGER_RETRIES it goes on at
+ * the paper's pace.
+ */
+export const EAGER_PATIENCE_MS = 1_000;
+export const EAGER_RETRY_MS = 1_000;
+export const EAGER_RETRIES = 5;
+export const EAGER_ROUND_TRIPS = 3;
+/** A peer that was there but had nothing to say is given twice the time, until there was no alarm for so long. */
+export const EAGER_CALM_MS = 60_000;
+
 /** Spreads retries, so that two peers that start together do not stay in step. */
 export const REKEY_TIMEOUT_JITTER_MAX_MS = 333;
 export const MAX_HANDSHAKE_RETRIES: number = REKEY_ATTEMPT_TIME_MS / REKEY_TIMEOUT_MS;

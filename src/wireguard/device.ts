@@ -13,6 +13,7 @@ import {
   type Milliseconds,
   type Prefix,
   type Random,
+  readEndpoint,
   toHex,
 } from "../base/index.js";
 import { AllowedIps } from "./allowed-ips.js";
@@ -62,6 +63,8 @@ export interface PeerConfig {
   allowedIps?: readonly Prefix[];
   /** 0 or absent: off. */
   persistentKeepaliveSeconds?: number;
+  /** Notices silence and repeats handshakes sooner than the paper has it; for peers that many replicas stand for. */
+  eager?: boolean;
 }
 
 /** What `updatePeer` changes: only what is present. `allowedIps` replaces the list. */
@@ -86,6 +89,7 @@ export class Device implements PeerHost {
   readonly timestamps: TimestampSource;
   readonly counters: DeviceCounters = createCounters();
   identity: Identity;
+  draining = false;
   /** After `process` returned > 0: who sent the packet. */
   receivedFrom: Peer | null = null;
   private readonly byKey: Map<string, Peer> = new Map<string, Peer>();
@@ -207,13 +211,15 @@ export class Device implements PeerHost {
 
   /** The machine's addresses or routes changed, or it woke up: active peers shake hands at once. */
   networkChanged(now: Milliseconds): void {
-    for (const peer of this.byKey.values()) {
-      peer.forgetLocalAddress();
-      if (!peer.hasSession(now) && !peer.handshake.isUnderWay && peer.persistentKeepaliveSeconds === 0)
-        continue;
-      peer.allowInitiation();
-      peer.initiate(now);
-    }
+    for (const peer of this.byKey.values()) peer.networkChanged(now);
+  }
+
+  /**
+   * Initiations are answered where their peer has been heard already, and nowhere else: sessions that are open are
+   * renewed, and whoever comes anew finds another replica.
+   */
+  drain(): void {
+    this.draining = true;
   }
 
   // ---- configuration ----
@@ -239,6 +245,8 @@ export class Device implements PeerHost {
 
   private change(peer: Peer, change: PeerChange, now: Milliseconds): void {
     if (change.presharedKey !== undefined) peer.setPresharedKey(change.presharedKey);
+    // Before an endpoint may start the first handshake.
+    if (change.eager !== undefined) peer.timers.eager = change.eager;
     if (change.endpoint !== undefined) peer.setEndpoint(change.endpoint, now);
     if (change.allowedIps !== undefined) this.setAllowedIps(peer, change.allowedIps);
     if (change.persistentKeepaliveSeconds !== undefined) {
@@ -255,6 +263,25 @@ export class Device implements PeerHost {
       if (before !== null) before.allowedIps = before.allowedIps.filter(other => !other.equals(prefix));
     }
     peer.allowedIps = unique;
+  }
+
+  /** Becomes the same interface on another socket: the key and the peers of `other`, but not their sessions. */
+  mirror(other: Device, now: Milliseconds): void {
+    this.setPrivateKey(other.privateKey);
+    for (const peer of other.peers()) {
+      const { publicKey, endpoint, allowedIps, persistentKeepaliveSeconds } = peer;
+      this.addPeer(
+        {
+          publicKey,
+          presharedKey: peer.handshake.getPresharedKey(),
+          ...(peer.hasEndpoint ? { endpoint: readEndpoint(endpoint, 0) } : {}),
+          allowedIps,
+          persistentKeepaliveSeconds,
+          eager: peer.timers.eager,
+        },
+        now,
+      );
+    }
   }
 
   /** Wipes its keys and forgets it, at once. */

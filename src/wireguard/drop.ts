@@ -23,6 +23,8 @@ export const Drop = {
   cookieSent: -11,
   /** Under load: too many handshake messages, from one source or in all. */
   rateLimited: -12,
+  /** An initiation from somewhere new while this end drains. */
+  draining: -13,
 } as const;
 
 export type DropReason = (typeof Drop)[keyof typeof Drop];

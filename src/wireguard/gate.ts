@@ -124,6 +124,7 @@ export class HandshakeGate {
     if (opened === null) return Drop.unauthentic;
     const peer = this.findPeer(opened.remoteStatic);
     if (peer === null) return Drop.unknownPeer;
+    if (this.host.draining && !peer.isAt(source)) return Drop.draining;
     switch (peer.handshake.consumeInitiation(opened, now)) {
       case "ok":
         return peer.respond(opened, source, now) ? 0 : Drop.unauthentic;

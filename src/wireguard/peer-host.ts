@@ -20,8 +20,8 @@ export interface DatagramOutput {
 
 /** Told during `process` and `poll`; must not add or remove peers from within. */
 export interface DeviceEvents {
-  /** A session came up. */
-  onHandshake(peer: Peer, now: Milliseconds): void;
+  /** A session came up; `restored`: after silence or a change of the network, so what was sent meanwhile is lost. */
+  onHandshake(peer: Peer, now: Milliseconds, restored: boolean): void;
   /** No answer for 5 s, and again after each further minute. `seconds` counts from the first attempt. */
   onHandshakeTimeout(peer: Peer, seconds: number): void;
   /** The peer was heard from another address: `peer.endpoint` has changed. */
@@ -40,6 +40,8 @@ export interface PeerHost {
   readonly wallClock: () => number;
   readonly counters: DeviceCounters;
   readonly mtu: number;
+  /** See `Device.drain`. */
+  readonly draining: boolean;
   /** Arena offset of a datagram buffer for what the device itself sends. */
   readonly scratch: number;
 }

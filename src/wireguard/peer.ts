@@ -51,6 +51,8 @@ export class Peer implements TimerActions {
   lastHandshakeAt = 0;
   /** Initiation to response of the last handshake that we initiated; 0 while unknown. */
   rttMs = 0;
+  /** Nothing came back although it was asked: only of a retired peer, which does not ask again. */
+  silent = false;
   /** The owner's: what stands behind this peer (its link in the data plane). */
   context: unknown = null;
 
@@ -65,6 +67,9 @@ export class Peer implements TimerActions {
   private handshakeIndex = NO_INDEX;
   private hasHandshakeIndex = false;
   private readonly silence: Silence = new Silence();
+  /** The handshake under way follows silence, or a change of the network. */
+  private restoring = false;
+  private retired = false;
 
   constructor(host: PeerHost, publicKey: Uint8Array) {
     this.host = host;
@@ -178,6 +183,13 @@ export class Peer implements TimerActions {
 
   // ---- handshakes ----
 
+  /** §6.5. */
+  onSilence(now: Milliseconds): void {
+    this.restoring = true;
+    this.silent = this.retired;
+    this.sendInitiation(now);
+  }
+
   /** Nothing came back. The address of ours may be why: it can still be here and no longer lead there. */
   sendInitiation(now: Milliseconds): void {
     this.forgetLocalAddress();
@@ -186,7 +198,9 @@ export class Peer implements TimerActions {
 
   /** §6.4; at most one each REKEY_TIMEOUT. */
   private tryInitiation(now: Milliseconds): void {
-    if (now - this.handshake.sentAt < REKEY_TIMEOUT_MS || !this.hasEndpoint) return;
+    const { timers } = this;
+    if (now - this.handshake.sentAt < timers.retryMs || !this.hasEndpoint || this.retired) return;
+    if (timers.unanswered > 0) this.restoring = true;
     const { host } = this;
     this.reportSilence(now);
     this.releaseHandshakeIndex();
@@ -232,6 +246,7 @@ export class Peer implements TimerActions {
     if (keys === null) return false;
     this.hasHandshakeIndex = false; // It is the session's from here on.
     this.rttMs = now - sentAt;
+    this.timers.rttMs = this.rttMs;
     this.heard(source, RESPONSE_BYTES, now);
     this.keypairs.addInitiated(this.createKeypair(keys, localIndex, true, now));
     this.timers.sessionDerived(now);
@@ -260,7 +275,9 @@ export class Peer implements TimerActions {
     this.lastHandshakeAt = this.host.wallClock();
     this.silence.ended();
     count(this.host.counters, "handshakes");
-    this.host.events.onHandshake(this, now);
+    const { restoring } = this;
+    this.restoring = false;
+    this.host.events.onHandshake(this, now, restoring);
   }
 
   private sendHandshakeMessage(bytes: number): void {
@@ -297,6 +314,7 @@ export class Peer implements TimerActions {
   /** Any authenticated message came in from `source`: the peer is there from now on (§2.1). */
   private heard(source: number, bytes: number, now: Milliseconds): void {
     this.rxBytes += bytes;
+    this.silent = false;
     this.timers.anyReceived(now);
     const { view, u8 } = this.host.arena;
     const words = this.endpointWords;
@@ -335,6 +353,33 @@ export class Peer implements TimerActions {
   /** Forgets when the last initiation was sent, so that the next one is not held back. */
   allowInitiation(): void {
     this.handshake.sentAt = -NEVER;
+    this.timers.unanswered = 0;
+  }
+
+  /** The way to the peer is another one: shakes hands along it at once, if there was any talk. */
+  networkChanged(now: Milliseconds): void {
+    this.forgetLocalAddress();
+    if (!this.hasSession(now) && !this.handshake.isUnderWay && this.persistentKeepaliveSeconds === 0) return;
+    this.allowInitiation();
+    this.restoring = true;
+    this.initiate(now);
+  }
+
+  /**
+   * From here on it starts nothing, as the same peer is talked to by another device of ours: what is open goes on
+   * for as long as the session lasts.
+   */
+  retire(): void {
+    this.retired = true;
+    this.timers.eager = false;
+    this.timers.setPersistentKeepalive(0);
+  }
+
+  /** Whether the record at arena offset `source` is where the peer is, whichever address of ours it reached. */
+  isAt(source: number): boolean {
+    const { view } = this.host.arena;
+    const theirs = this.endpointWords.subarray(0, LOCAL_ADDRESS_AT / 4);
+    return theirs.every((word, i) => word === view.getInt32(source + 4 * i, true));
   }
 
   setPersistentKeepalive(seconds: number, now: Milliseconds): void {

@@ -11,6 +11,11 @@
  */
 import { type Milliseconds, NEVER, type Random } from "../base/index.js";
 import {
+  EAGER_CALM_MS,
+  EAGER_PATIENCE_MS,
+  EAGER_RETRIES,
+  EAGER_RETRY_MS,
+  EAGER_ROUND_TRIPS,
   KEEPALIVE_TIMEOUT_MS,
   MAX_HANDSHAKE_RETRIES,
   REJECT_AFTER_TIME_MS,
@@ -19,9 +24,14 @@ import {
 } from "./constants.js";
 import type { Schedule, Scheduled } from "./schedule.js";
 
+/** §6.5: how long data may go unanswered. */
+const PATIENCE_MS: Milliseconds = KEEPALIVE_TIMEOUT_MS + REKEY_TIMEOUT_MS;
+
 /** What the deadlines lead to; the peer does it. */
 export interface TimerActions {
   sendInitiation(now: Milliseconds): void;
+  /** Data was sent and nothing came back. */
+  onSilence(now: Milliseconds): void;
   sendKeepalive(now: Milliseconds): void;
   /** REKEY_ATTEMPT_TIME is over. */
   giveUpHandshake(now: Milliseconds): void;
@@ -32,6 +42,12 @@ export class PeerTimers implements Scheduled {
   wakeAt: Milliseconds = NEVER;
   heapSlot = -1;
   persistentKeepaliveMs = 0;
+  /** Notices silence sooner, see EAGER_PATIENCE_MS. */
+  eager = false;
+  /** The peer's, as far as it is known. */
+  rttMs: Milliseconds = 0;
+  /** Initiations since anything was received. */
+  unanswered = 0;
   /** Set once a session near its end caused a handshake from the receiving side. */
   sentLastMinuteHandshake = false;
   private retransmitAt: Milliseconds = NEVER;
@@ -42,6 +58,8 @@ export class PeerTimers implements Scheduled {
   private needsAnotherKeepalive = false;
   private attempts = 0;
   private jitterMs = 0;
+  private alarmedAt: Milliseconds = -NEVER;
+  private alarmPatienceMs: Milliseconds = 0;
   private readonly random: Random;
   private readonly schedule: Schedule<PeerTimers>;
   private readonly actions: TimerActions;
@@ -69,7 +87,7 @@ export class PeerTimers implements Scheduled {
   dataSent(now: Milliseconds): void {
     // §6.5: a new handshake when nothing comes back for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT after data was sent.
     if (this.newHandshakeAt === NEVER) {
-      this.newHandshakeAt = now + KEEPALIVE_TIMEOUT_MS + REKEY_TIMEOUT_MS + this.jitterMs;
+      this.newHandshakeAt = now + this.patienceMs(now) + this.jitterMs;
       if (this.newHandshakeAt < this.wakeAt) this.schedule.wakeBy(this, this.newHandshakeAt);
     }
     this.anySent(now);
@@ -96,6 +114,7 @@ export class PeerTimers implements Scheduled {
   /** Any authenticated message was received. */
   anyReceived(now: Milliseconds): void {
     this.newHandshakeAt = NEVER;
+    this.unanswered = 0;
     this.traversed(now);
   }
 
@@ -112,10 +131,23 @@ export class PeerTimers implements Scheduled {
     this.attempts = 0;
   }
 
+  /** An initiation may follow the one before it after this long. */
+  get retryMs(): Milliseconds {
+    if (!this.eager || this.unanswered > EAGER_RETRIES) return REKEY_TIMEOUT_MS;
+    return Math.min(Math.max(EAGER_RETRY_MS, EAGER_ROUND_TRIPS * this.rttMs), REKEY_TIMEOUT_MS);
+  }
+
+  private patienceMs(now: Milliseconds): Milliseconds {
+    if (!this.eager) return PATIENCE_MS;
+    const again = now - this.alarmedAt < EAGER_CALM_MS ? 2 * this.alarmPatienceMs : 0;
+    return Math.min(Math.max(EAGER_PATIENCE_MS, EAGER_ROUND_TRIPS * this.rttMs, again), PATIENCE_MS);
+  }
+
   initiationSent(now: Milliseconds): void {
+    this.unanswered++;
     // §6.1: up to 333 ms of jitter, so that two ends do not initiate in step.
     this.jitterMs = this.random.uint32() % (REKEY_TIMEOUT_JITTER_MAX_MS + 1);
-    this.retransmitAt = now + REKEY_TIMEOUT_MS + this.jitterMs;
+    this.retransmitAt = now + this.retryMs + this.jitterMs;
     this.schedule.wakeBy(this, this.retransmitAt);
     this.anySent(now);
   }
@@ -161,7 +193,9 @@ export class PeerTimers implements Scheduled {
     if (now >= this.newHandshakeAt) {
       this.newHandshakeAt = NEVER;
       this.attempts = 0;
-      this.actions.sendInitiation(now);
+      this.alarmPatienceMs = this.patienceMs(now);
+      this.alarmedAt = now;
+      this.actions.onSilence(now);
     }
     if (now >= this.persistentAt) {
       this.persistentAt = now + this.persistentKeepaliveMs;

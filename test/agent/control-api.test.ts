@@ -92,6 +92,19 @@ class Connection {
   }
 }
 
+t.test("draining is told, and told again to whoever stays", async t => {
+  const { api, views, open } = await fixture(t);
+  views.set("ann", view(service("web")));
+  const ann = open("ann");
+  await ann.event(0);
+  t.equal(api.listeners, 1);
+  api.drain();
+  t.strictSame(await ann.event(1), { type: "draining" });
+  t.strictSame(await ann.event(2), { type: "draining" });
+  ann.socket.destroy();
+  await until("nobody listens", () => (api.listeners === 0 ? true : undefined));
+});
+
 t.test("a snapshot, then the changes", async t => {
   const { api, views, open } = await fixture(t);
   views.set("ann", view(service("web"), service("db")));

@@ -95,7 +95,7 @@ export class Host {
         send: (endpoint, offset, length) => this.transmit(endpoint, offset, length),
       },
       events: {
-        onHandshake: () => this.events.push("handshake"),
+        onHandshake: (_peer, _now, restored) => this.events.push(restored ? "restored" : "handshake"),
         onHandshakeTimeout: (_peer, seconds) => this.events.push(`timeout ${seconds}`),
         onPeerEndpoint: peer =>
           this.events.push(`endpoint ${formatEndpoint(readEndpoint(peer.endpoint, 0))}`),

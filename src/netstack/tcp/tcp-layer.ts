@@ -29,6 +29,7 @@ import { SequenceSecret } from "./isn.js";
 import { Segment } from "./segment.js";
 import { seqAdd, seqDistance, seqLt } from "./seq.js";
 import { isSynchronized } from "./states.js";
+import { hasten } from "./timers.js";
 
 /** RFC 791: every IPv4 host takes 576 bytes, so a smaller path is a lie or not worth having. */
 const MIN_PATH_MTU_V4 = 576;
@@ -100,6 +101,10 @@ export class TcpLayer {
     c.armSend("syn", now + c.snd.rtt.rto);
     c.wantTurn();
     return c;
+  }
+
+  linkRestored(attachment: Attachment, now: Milliseconds): void {
+    for (const c of this.table.entries()) if (c.attachment === attachment) hasten(c, now);
   }
 
   closeLink(attachment: Attachment): void {

@@ -188,6 +188,20 @@ function isSilent(c: TcpConnection, now: Milliseconds): boolean {
   return c.snd.wnd > 0 || now - c.lastHeardAt > 2 * MAX_RTO_MS;
 }
 
+/**
+ * The way to the peer works again, or leads to another host by now: what is outstanding is sent at once, and a
+ * connection that waits for nothing asks whether it is still known (RFC 9293 §3.8.4).
+ */
+export function hasten(c: TcpConnection, now: Milliseconds): void {
+  if (c.sendTimer !== "none") {
+    c.snd.rtt.backoff = 0;
+    c.rtoAt = now;
+    c.armSend(c.sendTimer === "syn" || c.sendTimer === "persist" ? c.sendTimer : "rto", now);
+  } else if (isSynchronized(c.state) && c.state !== "TIME-WAIT") {
+    sendAck(c, seqAdd(c.snd.una, -1), now);
+  }
+}
+
 /** TIME-WAIT, FIN-WAIT-2, a pending SYN, or silence. */
 export function onLifeTimer(c: TcpConnection, now: Milliseconds): void {
   switch (c.state) {

@@ -1,0 +1,114 @@
+/**
+ * From one replica of the agent to another without losing a flow. A replica that is about to stop tells its devices;
+ * the laptop then opens a second path, from another port, so that the Service in front of the replicas decides anew:
+ *
+ * ```
+ *            ┌─ current ── replica A, draining: answers no handshake from a new place
+ *   laptop ──┤
+ *            └─ next ───── handshakes until a replica answers; then new flows go here, and `current` leaves:
+ *                          it has its flows until they end or A does, starts nothing, and is spare afterwards
+ * ```
+ *
+ * Both replicas know the device by the same key, so a path that has been left must not shake hands: the replica that
+ * it then reached would send the new path's packets to it.
+ */
+import { type Milliseconds, NEVER } from "../base/index.js";
+import type { Context } from "./context.js";
+import type { Machine } from "./loop.js";
+import type { Path } from "./path.js";
+
+/** Current, next, and one that leaves; when another is needed the one that leaves the longest is cut off. */
+export const LAPTOP_PATHS = 3;
+const CHECK_MS = 250;
+
+export class Handover implements Machine {
+  current: Path;
+  /** All of them, the spare ones too: their sockets have buffers that only root may give. */
+  readonly paths: readonly Path[];
+  private readonly context: Context;
+  private readonly onMoved: () => void;
+  private next: Path | null = null;
+  /** Longest first. */
+  private leaving: Path[] = [];
+  private checkAt: Milliseconds = NEVER;
+
+  /**
+   * @param paths the first one is in use
+   * @param onMoved new flows go along `current` from now on
+   */
+  constructor(context: Context, paths: readonly [Path, ...Path[]], onMoved: () => void) {
+    this.context = context;
+    this.onMoved = onMoved;
+    this.current = paths[0];
+    this.paths = paths;
+    context.loop.addMachine(this);
+  }
+
+  /** The agent at the end of the current path is about to stop. */
+  move(now: Milliseconds): void {
+    if (this.next !== null || this.paths.length === 1) return;
+    const path = this.spare();
+    path.device.mirror(this.current.device, now);
+    for (const peer of path.device.peers()) path.link(peer).peer.initiate(now);
+    // The session that leaves lasts from its last handshake, so it gets another one.
+    for (const peer of this.current.device.peers()) {
+      peer.allowInitiation();
+      peer.initiate(now);
+    }
+    this.next = path;
+  }
+
+  /** A handshake of this path is complete. */
+  onHandshake(path: Path, restored: boolean): void {
+    // After a silence of its agent: whoever answered now stands in for it already.
+    if (path === this.current && restored) this.abandon();
+    if (path !== this.next) return;
+    for (const peer of this.current.device.peers()) peer.retire();
+    this.leaving.push(this.current);
+    this.current = path;
+    this.next = null;
+    this.checkAt = this.context.loop.now + CHECK_MS;
+    this.onMoved();
+  }
+
+  /** The paths that shake hands. */
+  get active(): Path[] {
+    return this.next === null ? [this.current] : [this.current, this.next];
+  }
+
+  poll(now: Milliseconds): void {
+    if (now < this.checkAt) return;
+    const done = this.leaving.filter(
+      path => path.isIdle || [...path.device.peers()].some(peer => peer.silent),
+    );
+    for (const path of done) this.close(path);
+    this.checkAt = this.leaving.length > 0 ? now + CHECK_MS : NEVER;
+  }
+
+  flush(_now: Milliseconds): void {}
+
+  pollAt(): Milliseconds {
+    return this.checkAt;
+  }
+
+  private spare(): Path {
+    const spare = this.paths.find(path => path !== this.current && !this.leaving.includes(path));
+    if (spare !== undefined) return spare;
+    const oldest = this.leaving[0] as Path;
+    this.close(oldest);
+    return oldest;
+  }
+
+  private abandon(): void {
+    // Not from within the device's own event.
+    if (this.next !== null) this.checkAt = this.context.loop.now;
+    if (this.next !== null) this.leaving.push(this.next);
+    this.next = null;
+  }
+
+  /** Its flows are reset; nothing of it is left but what a later move uses again. */
+  private close(path: Path): void {
+    this.leaving = this.leaving.filter(each => each !== path);
+    for (const peer of [...path.device.peers()]) path.removePeer(peer);
+  }
+}

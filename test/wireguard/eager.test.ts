@@ -1,0 +1,129 @@
+/** What eager peers, retired peers and draining devices do otherwise than the paper's §6 has it. */
+import t from "tap";
+import { Prefix } from "../../src/base/index.js";
+import { A_TO_B, B_TO_A, endpoint, type Host, pair, type World } from "./world.js";
+
+const INITIATION = 1;
+
+/** a is eager about b; a session is there. */
+function connected(): ReturnType<typeof pair> {
+  const both = pair();
+  both.a.device.updatePeer(both.b.publicKey, { eager: true }, 0);
+  both.a.send(both.atA, A_TO_B);
+  both.world.advance(60);
+  both.b.send(both.atB, B_TO_A);
+  both.world.advance(940);
+  return both;
+}
+
+function gaps(world: World, host: Host, since: number): number[] {
+  const times = [since, ...world.sent(host, INITIATION, since)];
+  return times.slice(1).map((at, i) => at - (times[i] as number));
+}
+
+t.test("silence is noticed after 1 s, retries come each second, then each 5 s", async t => {
+  const { world, a, b, atA } = connected();
+  const since = world.now;
+  world.filter = d => (d.from === b.address ? [] : [d]);
+  a.send(atA, A_TO_B);
+  world.advance(20_000);
+  const seen = gaps(world, a, since);
+  t.equal(seen.length, 8, seen.join());
+  t.ok(
+    seen.slice(0, 6).every(gap => gap >= 1_000 && gap <= 1_333),
+    seen.join(),
+  );
+  t.ok(
+    seen.slice(6).every(gap => gap >= 5_000 && gap <= 5_333),
+    seen.join(),
+  );
+  world.filter = d => [d];
+  world.advance(6_000);
+  t.equal(a.events.at(-1), "restored", "what was sent meanwhile is lost, and the owner is told");
+});
+
+t.test("a replica that has never heard of the session takes it over", async t => {
+  const { world, a, b, atA } = connected();
+  const other = world.host(b.address);
+  other.device.setPrivateKey(b.device.privateKey);
+  other.peer(a, { allowedIps: [Prefix.from("10.0.0.1/32")] });
+  b.address = "192.0.2.99:9";
+  const since = world.now;
+  a.send(atA, A_TO_B);
+  world.advance(1_500);
+  t.equal(a.events.at(-1), "restored", `after ${gaps(world, a, since)} ms`);
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  t.equal(other.received.length, 1);
+});
+
+t.test("a peer that is there but has nothing to say is asked ever less often", async t => {
+  const { world, a, atA } = connected();
+  const since = world.now;
+  while (world.now < since + 120_000) {
+    a.send(atA, A_TO_B);
+    world.advance(100);
+  }
+  const seen = gaps(world, a, since);
+  t.ok(seen.length <= 12, seen.join());
+  t.ok(
+    seen.slice(0, 3).every((gap, i) => gap <= 2 ** i * 1_000 + 450),
+    seen.join(),
+  );
+});
+
+t.test("a long round trip is no silence", async t => {
+  const { world, a, atA } = pair();
+  world.delayMs = 700;
+  a.device.lookup(atA.publicKey);
+  a.device.updatePeer(atA.publicKey, { eager: true }, 0);
+  a.send(atA, A_TO_B);
+  // The first handshake knows of no round trip: its repetitions are in vain until the pace is the paper's.
+  world.advance(20_000);
+  t.ok(atA.hasSession(world.now));
+  const since = world.now;
+  const at = world.hosts[1] as Host;
+  while (world.now < since + 30_000) {
+    a.send(atA, A_TO_B);
+    at.send(at.device.peers().next().value as never, B_TO_A);
+    world.advance(1_000);
+  }
+  t.same(gaps(world, a, since), []);
+});
+
+t.test("retired: what is open goes on, nothing new is started, and silence is told", async t => {
+  const { world, a, b, atA, atB } = connected();
+  a.device.updatePeer(b.publicKey, { persistentKeepaliveSeconds: 25 }, world.now);
+  world.advance(100);
+  atA.retire();
+  const since = world.now;
+  for (let i = 0; i < 150; i++) {
+    a.send(atA, A_TO_B);
+    b.send(atB, B_TO_A);
+    world.advance(1_000);
+  }
+  t.equal(b.received.length, 151);
+  t.same(gaps(world, a, since), []);
+  t.notOk(atA.silent);
+  world.filter = () => [];
+  a.send(atA, A_TO_B);
+  world.advance(16_000);
+  t.ok(atA.silent);
+  t.same(gaps(world, a, since), []);
+});
+
+t.test("draining: a session is renewed where it is, and from elsewhere nobody is answered", async t => {
+  const { world, a, b, atA } = connected();
+  b.device.drain();
+  const newcomer = world.host("192.0.2.77:7");
+  newcomer.device.setPrivateKey(a.device.privateKey);
+  const elsewhere = newcomer.peer(b, { endpoint: endpoint(b) });
+  elsewhere.initiate(world.now);
+  world.advance(50);
+  t.equal(b.results.at(-1), "draining");
+  t.notOk(elsewhere.hasSession(world.now));
+  world.advance(10_000);
+  atA.initiate(world.now);
+  world.advance(50);
+  t.equal(a.events.filter(event => event === "handshake").length, 2, "renewed");
+});
