@@ -5,6 +5,7 @@ import type { CzctlError } from "../base/index.js";
 import { addAgentCommands } from "./commands/agent.js";
 import { addCompletionCommand } from "./commands/completion.js";
 import { addConsumeCommands } from "./commands/consume.js";
+import { addDiagnosticsCommand } from "./commands/diagnostics.js";
 import { addDoctorCommand } from "./commands/doctor.js";
 import { addFlowCommands } from "./commands/flows.js";
 import { addLifecycleCommands } from "./commands/lifecycle.js";
@@ -25,6 +26,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
   addLifecycleCommands(program);
   addStatusCommand(program);
   addDoctorCommand(program);
+  addDiagnosticsCommand(program);
   addServicesCommands(program);
   addConsumeCommands(program);
   addFlowCommands(program);

@@ -1,5 +1,5 @@
 /** `--output FILE`: where a secret goes that a shell's `>` would leave readable for everybody. */
-import { closeSync, constants, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Argv } from "yargs";
 import { CzctlError } from "../base/index.js";
 
@@ -24,13 +24,13 @@ export function withOutput<T>(y: Argv<T>): Argv<T & OutputFlags> {
 export async function intoFile<T>(
   path: string | undefined,
   make: () => Promise<T>,
-  secretOf: (made: T) => string,
+  secretOf: (made: T) => string | Uint8Array,
 ): Promise<T> {
   if (path === undefined) return make();
   const fd = createFile(path);
   try {
     const made = await make();
-    writeSync(fd, secretOf(made));
+    writeFileSync(fd, secretOf(made));
     return made;
   } catch (error) {
     rmSync(path, { force: true });

@@ -22,6 +22,7 @@ export * from "./monitor.js";
 export { kernelPathMtu } from "./path-mtu.js";
 export * from "./privilege.js";
 export * from "./routes.js";
+export * from "./rules.js";
 export * from "./socket.js";
 export * from "./tun.js";
 export * from "./udp.js";

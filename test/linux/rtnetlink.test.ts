@@ -12,6 +12,7 @@ import {
   listAddresses,
   listLinks,
   listRoutes,
+  listRules,
   openMonitor,
   openTun,
   routeTo,
@@ -137,6 +138,26 @@ if (enterNamespace(t, import.meta.url)) {
     function find(prefix: string): unknown[] {
       return listRoutes().filter(route => route.destination.equals(Prefix.from(prefix)));
     }
+  });
+
+  t.test("routing rules, as wg-quick makes them", async t => {
+    const ip = (...args: string[]): number | null => spawnSync("ip", args).status;
+    if (ip("rule") !== 0) return t.comment("skipped: no ip program");
+    const before = listRules();
+    t.match(before, [
+      { family: 4, priority: 0, action: "lookup", table: 255, not: false },
+      { family: 4, priority: 32_766, table: 254 },
+      { family: 4, priority: 32_767, table: 253 },
+    ]);
+    ip("rule", "add", "not", "fwmark", "51820", "table", "51820", "pref", "100");
+    ip("rule", "add", "table", "main", "suppress_prefixlength", "0", "pref", "99");
+    ip("-6", "rule", "add", "from", "fd00::/8", "iif", "lo", "prohibit", "pref", "98");
+    const added = listRules().filter(rule => !before.some(({ priority }) => priority === rule.priority));
+    t.match(added, [
+      { family: 4, priority: 99, table: 254, suppressPrefixLength: 0 },
+      { family: 4, priority: 100, table: 51_820, mark: 51_820, not: true },
+      { family: 6, priority: 98, action: "prohibit", from: Prefix.from("fd00::/8"), iif: "lo" },
+    ]);
   });
 
   t.test("a dump larger than one receive call is complete", { skip }, async t => {

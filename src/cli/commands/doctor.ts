@@ -1,7 +1,6 @@
 /** `czctl doctor`: what is right, what is wrong, and what to do about it. */
-import type { DaemonStatus, Problem } from "../../api/index.js";
-import { CzctlError, EXIT_CODES, plainText } from "../../base/index.js";
-import { callDaemon, isNotRunning } from "../client.js";
+import { EXIT_CODES, plainText } from "../../base/index.js";
+import { askDaemon } from "../ask-daemon.js";
 import { type Flags, type Program, settingsOf } from "../context.js";
 import { paint, print, printJson } from "../output.js";
 
@@ -18,14 +17,7 @@ export function addDoctorCommand(program: Program): void {
 
 async function doctor(flags: Flags): Promise<void> {
   const settings = settingsOf(flags);
-  const daemon = await callDaemon(settings, "status", {}).catch(
-    (error: unknown): DaemonStatus | Problem | null => {
-      if (isNotRunning(error)) return null;
-      if (!(error instanceof CzctlError)) throw error;
-      const { code, message, hint } = error;
-      return { code, message, ...(hint === undefined ? {} : { hint }) };
-    },
-  );
+  const daemon = await askDaemon(settings);
   const { diagnose, gatherFacts } = await import("../../daemon/index.js");
   const findings = diagnose(await gatherFacts(settings, daemon));
   const problems = findings.filter(({ level }) => level === "problem").length;
