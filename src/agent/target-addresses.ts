@@ -83,9 +83,10 @@ class TargetTable {
       this.#indexes.set(key, this.targets.length);
       return this.targets.push(target) - 1;
     }
-    // A device may be granted one of the services only: what both have in common is the address itself.
+    // A device may be granted one of the services only: what both have in common counts (all, of an alias).
     const first = this.targets[known] as Target;
-    if (first.name !== target.name) this.targets[known] = { ...first, endpoints: [] };
+    const same = JSON.stringify(first.endpoints) === JSON.stringify(target.endpoints);
+    if (!same) this.targets[known] = { ...first, endpoints: [] };
     return known;
   }
 }

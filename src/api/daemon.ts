@@ -15,7 +15,7 @@ type Nothing = Record<string, never>;
 
 export interface DaemonOperations {
   status: { request: Nothing; response: DaemonStatus };
-  services: { request: Nothing; response: ServiceRow[] };
+  services: { request: { endpoints?: boolean }; response: ServiceRow[] };
   flows: { request: Nothing; response: FlowStatus[] };
   /** Prometheus' text format. */
   metrics: { request: Nothing; response: { text: string } };
@@ -63,7 +63,19 @@ export interface ServiceRow {
   /** Virtual addresses, IPv4 first; empty when not consumed or without addresses of its own. */
   addresses: string[];
   externalName?: string;
+  /** Ports that exist and cannot be carried: `36412/sctp`. */
+  uncarried?: string[];
+  /** How many are ready. */
   endpoints: number;
+  /** Only when asked for. */
+  endpointList?: EndpointRow[];
+}
+
+export interface EndpointRow {
+  address: string;
+  hostname?: string;
+  /** serving: about to go, and used only while none is ready. */
+  state: "ready" | "serving" | "terminating" | "not ready";
 }
 
 /** connecting: no catalog yet, or the stream broke; the last catalog stays in use. */

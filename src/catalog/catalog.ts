@@ -97,12 +97,18 @@ function sameService(a: Service, b: Service): boolean {
 
 /** Independent of property order, which differs between a parsed message and an object made here. */
 function canonical(service: Service): string {
-  const { kind, ports, targets, endpoints, externalName } = service;
+  const { kind, ports, targets, endpoints, externalName, uncarried } = service;
   return JSON.stringify([
     kind,
     ports.map(port => [port.name ?? "", port.protocol, port.port, port.denied === true]),
     targets,
-    endpoints.map(endpoint => [endpoint.address, endpoint.hostname ?? "", endpoint.ready]),
+    endpoints.map(endpoint => [
+      endpoint.address,
+      endpoint.hostname ?? "",
+      endpoint.ready,
+      endpoint.leaving ?? "",
+    ]),
     externalName ?? "",
+    uncarried ?? [],
   ]);
 }

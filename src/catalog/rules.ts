@@ -146,7 +146,9 @@ export function markDenied(rules: readonly Rule[], service: Service): Service | 
   const allowed = new Set(matchService(rules, service));
   if (allowed.size === service.ports.length) return service;
   const ports = service.ports.map(port => (allowed.has(port) ? port : { ...port, denied: true as const }));
-  return { ...service, ports };
+  // Where a service's pods are is nobody's business who may not reach it; a headless one has no other addresses.
+  const endpoints = allowed.size === 0 && service.kind === "cluster" ? [] : service.endpoints;
+  return { ...service, ports, endpoints };
 }
 
 /** Whether nothing of the service may be reached. */

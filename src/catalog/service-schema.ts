@@ -22,8 +22,16 @@ const serviceSchema = z.object({
     }),
   ),
   targets: z.array(address),
-  endpoints: z.array(z.object({ address, hostname: label.exactOptional(), ready: z.boolean() })),
+  endpoints: z.array(
+    z.object({
+      address,
+      hostname: label.exactOptional(),
+      ready: z.boolean(),
+      leaving: z.enum(["serving", "terminating"]).exactOptional(),
+    }),
+  ),
   externalName: z.string().refine(isDnsName).exactOptional(),
+  uncarried: z.array(z.string().regex(/^\d{1,5}\/[a-z]{1,16}$/)).exactOptional(),
 });
 
 /** The service with unknown properties left out, or null when `value` is none. */

@@ -17,7 +17,10 @@ export interface ServiceEndpoint {
   address: string;
   /** Headless: the pod's own name below the service. */
   hostname?: string;
+  /** New connections may go there. */
   ready: boolean;
+  /** It is on its way out: still serving what it has, or not even that. For display. */
+  leaving?: "serving" | "terminating";
 }
 
 export interface Service {
@@ -35,6 +38,8 @@ export interface Service {
   endpoints: ServiceEndpoint[];
   /** "external": the canonical name. */
   externalName?: string;
+  /** Ports that exist and cannot be carried, as `PORT/PROTOCOL`. */
+  uncarried?: string[];
 }
 
 /** `service.namespace`: the name of a service in logs, tables and rules. */

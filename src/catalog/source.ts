@@ -24,6 +24,7 @@ export interface SourceService {
   clusterIps: string[];
   endpoints: SourceEndpoint[];
   externalName?: string;
+  uncarried?: string[];
 }
 
 /**
@@ -31,7 +32,7 @@ export interface SourceService {
  * @param targets kind "cluster": where devices dial it; `clusterIps`, or an address that the agent made up
  */
 export function toService(source: SourceService, targets: readonly string[]): Service {
-  const { namespace, name, kind, externalName } = source;
+  const { namespace, name, kind, externalName, uncarried } = source;
   return {
     namespace,
     name,
@@ -39,12 +40,14 @@ export function toService(source: SourceService, targets: readonly string[]): Se
     ports:
       kind === "headless" ? headlessPorts(source) : source.ports.map(port => servicePort(port, port.port)),
     targets: kind === "cluster" ? [...targets] : [],
-    endpoints: source.endpoints.map(({ address, hostname, ready }) => ({
+    endpoints: source.endpoints.map(({ address, hostname, ready, leaving }) => ({
       address,
       ...(hostname === undefined ? {} : { hostname }),
       ready,
+      ...(leaving === undefined ? {} : { leaving }),
     })),
     ...(externalName === undefined ? {} : { externalName }),
+    ...(uncarried === undefined ? {} : { uncarried }),
   };
 }
 

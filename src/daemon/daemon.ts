@@ -386,7 +386,8 @@ export class Daemon {
   #handlers(): Handlers {
     return {
       status: () => this.#status(),
-      services: () => serviceRows(this.#session.catalog.services, this.#placed),
+      services: ({ endpoints }) =>
+        serviceRows(this.#session.catalog.services, this.#placed, endpoints === true),
       flows: () => this.#session.flows(),
       metrics: async () => ({ text: await this.#metricsText() }),
       stop: async () => {

@@ -1,5 +1,6 @@
 /** What Kubernetes objects become in the catalog. */
 import t from "tap";
+import type { KubernetesService } from "../../src/agent/discovery/kubernetes-objects.js";
 import { KubernetesTable } from "../../src/agent/discovery/kubernetes-table.js";
 import { ForbiddenAddresses } from "../../src/agent/forbidden.js";
 import { Prefix } from "../../src/base/index.js";
@@ -114,7 +115,34 @@ t.test("SCTP is refused with a reason, once; the other ports stay", async t => {
   t.same(one().ports, [{ name: "http", protocol: "tcp", port: 80, targetPort: 80 }]);
   t.same(warnings, ["core.shop: port 36412/SCTP: only TCP and UDP can be carried"]);
   table.set("services", cluster("core", [ports[0] as Port]));
-  t.same(table.services(), [], "nothing left to offer");
+  t.match(one(), { ports: [], uncarried: ["36412/sctp"] }, "nothing to connect to, and shown with that");
+});
+
+t.test("other names for a service, in its namespace only, where they are free", async t => {
+  const { table, warnings } = world();
+  const aliased = (name: string, aliases: string): KubernetesService => ({
+    ...cluster(name, [{ port: 80 }]),
+    metadata: { name, namespace: "shop", annotations: { "codezero.io/aliases": aliases } },
+  });
+  const names = (): string[] => table.services().map(({ name, clusterIps }) => `${name} ${clusterIps[0]}`);
+  table.set("services", aliased("orders", "orders-v2, api,orders"));
+  t.same(names(), ["api 10.96.0.7", "orders 10.96.0.7", "orders-v2 10.96.0.7"]);
+  table.set("services", cluster("api", [{ port: 81 }]));
+  t.same(names(), ["api 10.96.0.7", "orders 10.96.0.7", "orders-v2 10.96.0.7"]);
+  t.same(
+    table.services().map(({ ports }) => ports[0]?.port),
+    [81, 80, 80],
+    "a service of that name wins",
+  );
+  t.same(warnings, ["orders.shop: alias api: that name is taken"]);
+  table.set("services", aliased("basket", "orders-v2,github.com,*"));
+  t.same(names().length, 4, "the first in order keeps it");
+  t.match(warnings.slice(1), [/"github\.com" is no DNS label/, /alias orders-v2: that name is taken/]);
+  table.delete("services", aliased("orders", ""));
+  table.delete("services", aliased("api", ""));
+  t.same(names(), ["basket 10.96.0.7", "orders-v2 10.96.0.7"]);
+  table.set("services", aliased("basket", ""));
+  t.same(names(), ["basket 10.96.0.7"]);
 });
 
 t.test("TCP and UDP on one number keep their endpoints apart", async t => {
@@ -162,6 +190,13 @@ t.test("conditions as kube-proxy reads them: ready, else serving and terminating
   t.same(usable(), ["10.1.0.3"]);
   table.set("endpointslices", slice("web-1", "web", [leaving, broken], port));
   t.same(usable(), ["10.1.0.1"]);
+  const gone = at("10.1.0.4", { ready: false, serving: false, terminating: true });
+  table.set("endpointslices", slice("web-1", "web", [leaving, broken, gone, at("10.1.0.3", {})], port));
+  t.same(
+    one().endpoints.map(({ ready, leaving: how }) => how ?? ready),
+    ["serving", false, true, "terminating"],
+    "and as `services list --endpoints` shows them",
+  );
 });
 
 t.test("an endpoint in two slices at once is one", async t => {

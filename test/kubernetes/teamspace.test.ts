@@ -107,6 +107,37 @@ await lab(import.meta.url, async ({ laptop, cluster, sandbox, check }) => {
     return names.join(" ");
   });
 
+  await check("services list --endpoints; an alias; what is hidden or cannot be carried", async () => {
+    const states = async (): Promise<string[]> =>
+      (await czctl.run(["services", "list", "--endpoints"]))
+        .split("\n")
+        .filter(line => /^shop +frontend /.test(line))
+        .map(line => line.split(/ {2,}/).slice(2, 4).join(" "));
+    assertEqual(await states(), [`${PODS[0]} ready`, `${PODS[1]} ready`], "endpoints");
+    const leaving = slice("frontend", PODS.slice(0, 2));
+    const conditions = { ready: false, serving: true, terminating: true };
+    const frontend = service("frontend");
+    const metadata = { ...frontend.metadata, annotations: { "codezero.io/aliases": "www" } };
+    const port = { name: "sig", protocol: "SCTP", port: 36412 };
+    await apply(
+      { ...leaving, endpoints: [leaving.endpoints[0], { addresses: [PODS[1]], conditions }] },
+      { ...frontend, metadata, spec: { ports: [...frontend.spec.ports, port] } },
+    );
+    await eventually("the endpoint that leaves", async () =>
+      assertEqual(await states(), [`${PODS[0]} ready`, `${PODS[1]} serving`], "endpoints"),
+    );
+    const body = await laptop.run("curl", ["-sS", "--max-time", "5", "http://www.shop.svc.cluster.local/"]);
+    assertEqual(body.trim(), PODS[0], "by its other name, from the pod that is ready");
+    const list = await czctl.run(["services", "list"]);
+    assert(/^shop +www +80,36412\/sctp \(cannot be carried\)/m.test(list), `services list:\n${list}`);
+    const annotations = { "codezero.io/consume": "false" };
+    await apply({ ...frontend, metadata: { ...frontend.metadata, annotations } });
+    await eventually("hidden", async () => assertEqual(await states(), [], "endpoints"));
+    await apply(frontend, slice("frontend", PODS.slice(0, 2)));
+    await eventually("back", async () => assertEqual((await states()).length, 2, "endpoints"));
+    return undefined;
+  });
+
   const requests = [script("./requests.js"), "http://frontend.shop/"];
   await check(`${CONNECTIONS} connections are spread evenly`, async () => {
     const text = await laptop.run(process.execPath, [...requests, String(CONNECTIONS)], {

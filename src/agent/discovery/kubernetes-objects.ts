@@ -18,6 +18,9 @@ import {
 
 /** On a Namespace or a Service, as annotation or label: `"false"` keeps it out of every catalog. */
 export const CONSUME_KEY = "codezero.io/consume";
+/** On a Service, as annotation: other names for it in its namespace, `orders,orders-v2`. */
+export const ALIASES_KEY = "codezero.io/aliases";
+const ALIASES_MAX = 10;
 const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 
 /** Structural subsets of client-node's types: objects come as JSON, so every field may be absent. */
@@ -59,13 +62,17 @@ export interface ServiceShape {
   ports: SourcePort[];
   clusterIps: string[];
   externalName?: string;
+  uncarried?: string[];
   hidden: boolean;
+  aliases: string[];
 }
+
+type Leaving = NonNullable<SourceEndpoint["leaving"]>;
 
 export interface SliceShape {
   /** Of the service that it belongs to. */
   service: string;
-  endpoints: { address: string; hostname?: string; ready: boolean; serving: boolean }[];
+  endpoints: { address: string; hostname?: string; ready: boolean; serving: boolean; leaving?: Leaving }[];
   ports: { name: string; protocol: string; port: number }[];
 }
 
@@ -81,19 +88,43 @@ export function readService(object: KubernetesService, refuse: Refuse): ServiceS
   const { name = "", namespace = "" } = object.metadata ?? {};
   const spec = object.spec ?? {};
   if (!isLabel(name) || !isLabel(namespace)) return refused(refuse, "its name is no DNS label");
-  const base = { namespace, name, hidden: isHidden(object) };
   const ports = readPorts(spec.ports ?? [], refuse);
+  const uncarried = (spec.ports ?? []).flatMap(({ port, protocol = "TCP" }) =>
+    isPort(port) && /^[A-Z]{1,16}$/.test(protocol) && !/^(TCP|UDP)$/.test(protocol)
+      ? `${port}/${protocol.toLowerCase()}`
+      : [],
+  );
+  const base = {
+    namespace,
+    name,
+    hidden: isHidden(object),
+    aliases: readAliases(object, refuse),
+    ...(uncarried.length === 0 ? {} : { uncarried }),
+  };
   if (spec.type === "ExternalName") {
     const externalName = (spec.externalName ?? "").toLowerCase().replace(/\.$/, "");
     if (!isDnsName(externalName)) return refused(refuse, "its externalName is no domain name");
     return { ...base, kind: "external", ports, clusterIps: [], externalName };
   }
   if (spec.clusterIP === "None") return { ...base, kind: "headless", ports, clusterIps: [] };
-  // What carries no port that we can carry has said so above, one line per port.
-  if (ports.length === 0) return null;
+  // What carries no port that we can carry has said so above, one line per port, and is shown with that.
+  if (ports.length === 0 && uncarried.length === 0) return null;
   const written = spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : []);
   const clusterIps = written.flatMap(text => canonicalAddress(text) ?? []);
   return { ...base, kind: "cluster", ports, clusterIps };
+}
+
+/** Names that a Service could have: no alias can take a name outside its namespace. */
+function readAliases({ metadata }: KubernetesObject, refuse: Refuse): string[] {
+  const written = metadata?.annotations?.[ALIASES_KEY] ?? "";
+  const aliases = new Set<string>();
+  for (const alias of written.split(",").map(text => text.trim())) {
+    if (alias === "" || alias === metadata?.name) continue;
+    if (!isLabel(alias)) refuse(`${ALIASES_KEY}: ${JSON.stringify(alias)} is no DNS label`);
+    else if (aliases.size === ALIASES_MAX) refuse(`${ALIASES_KEY}: more than ${ALIASES_MAX}`);
+    else aliases.add(alias);
+  }
+  return [...aliases];
 }
 
 type WrittenPorts = NonNullable<NonNullable<KubernetesService["spec"]>["ports"]>;
@@ -129,6 +160,7 @@ export function readSlice(object: KubernetesEndpointSlice): SliceShape | null {
   const service = object.metadata?.labels?.[SERVICE_NAME_LABEL];
   if (service === undefined || object.addressType === "FQDN") return null;
   const endpoints = (object.endpoints ?? []).flatMap(({ addresses, hostname, conditions = {} }) => {
+    const leaving: Leaving = conditions.serving ? "serving" : "terminating";
     // "Consumers should use only the first": further ones were never given a meaning.
     const address = canonicalAddress(addresses?.[0] ?? "");
     if (address === null) return [];
@@ -138,6 +170,7 @@ export function readSlice(object: KubernetesEndpointSlice): SliceShape | null {
       // "nil should be interpreted as true", for both.
       ready: conditions.ready !== false,
       serving: conditions.serving ?? conditions.ready !== false,
+      ...(conditions.terminating ? { leaving } : {}),
     };
   });
   const ports = (object.ports ?? []).flatMap(({ name, protocol, port }) =>
@@ -148,7 +181,7 @@ export function readSlice(object: KubernetesEndpointSlice): SliceShape | null {
 
 /** The service with the endpoints of all its slices, in an order that does not depend on theirs. */
 export function joinEndpoints(shape: ServiceShape, slices: Iterable<SliceShape>): SourceService {
-  const { hidden: _, ...service } = shape;
+  const { hidden: _, aliases: __, ...service } = shape;
   if (shape.kind === "external") return { ...service, endpoints: [] };
   const found = new Map<string, SourceEndpoint & { serving: boolean }>();
   for (const slice of slices) {
@@ -162,6 +195,7 @@ export function joinEndpoints(shape: ServiceShape, slices: Iterable<SliceShape>)
         known.ports = known.ports.map((port, i) => port || (ports[i] as number));
         known.ready ||= endpoint.ready;
         known.serving ||= endpoint.serving;
+        if (endpoint.leaving === undefined) delete known.leaving;
       }
     }
   }

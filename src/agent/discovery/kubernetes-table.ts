@@ -27,6 +27,8 @@ export class KubernetesTable {
   /** Slices by service key, then by the slice's own name. */
   readonly #slices = new Map<string, Map<string, SliceShape>>();
   readonly #sliceOwner = new Map<string, string>();
+  /** Keys of services with other names. */
+  readonly #aliased = new Set<string>();
   readonly #built = new Map<string, SourceService>();
   readonly #dirty = new Set<string>();
   /** What was refused, by object, so that it is said once and not with every change. */
@@ -70,7 +72,23 @@ export class KubernetesTable {
   services(): SourceService[] {
     for (const key of this.#dirty) this.#rebuild(key);
     this.#dirty.clear();
-    return [...this.#built.values()].sort(compareServices);
+    return [...this.#built.values(), ...this.#aliases()].sort(compareServices);
+  }
+
+  /** The same services by their other names, where those are free. Of two that claim one, the first in order. */
+  #aliases(): SourceService[] {
+    const claimed = new Map<string, SourceService>();
+    for (const key of [...this.#aliased].sort()) {
+      const source = this.#built.get(key);
+      const taken: string[] = [];
+      for (const name of this.#services.get(key)?.aliases ?? []) {
+        const alias = serviceKey({ namespace: source?.namespace ?? "", name });
+        if (this.#services.has(alias) || claimed.has(alias)) taken.push(`alias ${name}: that name is taken`);
+        else if (source !== undefined) claimed.set(alias, { ...source, name });
+      }
+      this.#complain(`${key} aliases`, taken);
+    }
+    return [...claimed.values()];
   }
 
   #setService(object: KubernetesService): void {
@@ -80,12 +98,16 @@ export class KubernetesTable {
     this.#complain(key, reasons);
     if (shape === null) this.#services.delete(key);
     else this.#services.set(key, shape);
+    if (shape !== null && shape.aliases.length > 0) this.#aliased.add(key);
+    else this.#aliased.delete(key);
     this.#dirty.add(key);
   }
 
   #deleteService(key: string): void {
     this.#services.delete(key);
+    this.#aliased.delete(key);
     this.#complaints.delete(key);
+    this.#complaints.delete(`${key} aliases`);
     this.#complaints.delete(`${key} addresses`);
     this.#dirty.add(key);
   }
@@ -144,7 +166,7 @@ export class KubernetesTable {
     if (text === "") this.#complaints.delete(about);
     else {
       this.#complaints.set(about, text);
-      this.#warn(about.endsWith(" addresses") ? text : `${about}: ${text}`);
+      this.#warn(about.endsWith(" addresses") ? text : `${about.replace(/ aliases$/, "")}: ${text}`);
     }
   }
 }

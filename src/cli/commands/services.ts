@@ -14,8 +14,13 @@ export function addServicesCommands(program: Program): void {
       .command(
         "list",
         "List the services, their addresses on this machine and whether they are consumed",
-        own => own,
-        list,
+        own =>
+          own.option("endpoints", {
+            type: "boolean",
+            default: false,
+            description: "The pods behind each instead, and what they are up to",
+          }),
+        flags => list(flags),
       )
       .demandCommand(1, 1, "which one: services list?"),
   );
@@ -37,10 +42,12 @@ export function addServicesCommands(program: Program): void {
   );
 }
 
-async function list(flags: Flags): Promise<void> {
-  const services = await callDaemon(settingsOf(flags), "services", {});
+async function list(flags: Flags<{ endpoints: boolean }>): Promise<void> {
+  const { endpoints } = flags;
+  const services = await callDaemon(settingsOf(flags), "services", { endpoints });
   if (flags.json) return printJson(services);
   if (services.length === 0) return print("The space has no services (yet).");
+  if (endpoints) return print(formatEndpoints(services));
   print(formatServices(services));
   const missing = services.flatMap(service => service.missingRules ?? []);
   if (missing.length > 0) print(`\n${formatMissing(missing)}`);
@@ -66,13 +73,29 @@ export function formatServices(services: readonly ServiceRow[]): string {
   );
 }
 
+function formatEndpoints(services: readonly ServiceRow[]): string {
+  const rows = services.flatMap(({ namespace, name, kind, endpointList = [] }) => {
+    const none = [namespace, name, "-", kind === "external" ? "an alias" : "none known", "-"];
+    if (endpointList.length === 0) return [none];
+    return endpointList.map(({ address, hostname = "-", state }) => [
+      namespace,
+      name,
+      address,
+      state,
+      hostname,
+    ]);
+  });
+  return formatTable(["NAMESPACE", "SERVICE", "ENDPOINT", "STATE", "HOSTNAME"], rows);
+}
+
 /** A port's own mark only where its service is reached otherwise. */
 function formatPorts(service: ServiceRow): string {
   const mark = isDenied(service) ? "" : "!";
   const texts = service.ports.map(
     ({ port, protocol, denied }) => `${denied ? mark : ""}${port}${protocol === "tcp" ? "" : `/${protocol}`}`,
   );
-  return texts.join(",") || "-";
+  const uncarried = (service.uncarried ?? []).map(text => `${text} (cannot be carried)`);
+  return [...texts, ...uncarried].join(",") || "-";
 }
 
 function formatAddresses(addresses: readonly string[]): string {
