@@ -14,6 +14,8 @@ const PACKAGES = {
   curl: ["curl"],
   "wireguard-tools": ["wg"],
   "wireguard-go": ["wireguard-go"],
+  nftables: ["nft"],
+  "zbar-tools": ["zbarimg"],
   iperf3: ["iperf3"],
   "nginx-light": ["nginx"],
   "redis-server": ["redis-server", "redis-cli", "redis-benchmark"],

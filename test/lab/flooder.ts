@@ -1,6 +1,7 @@
 /**
  * A flood of WireGuard initiations: `node flooder.js KIND HOST PORT PUBLIC-KEY PER-SECOND SECONDS`. Each goes by
- * itself, from one of many ports, so that no kernel on its way makes one of several. Prints how many it sent.
+ * itself, from one of many ports, so that no kernel on its way makes one of several. Prints when it
+ * is answered by a cookie, and at the end how many it sent.
  *
  * | KIND   | a message is                                | and costs its receiver, under load      |
  * |--------|---------------------------------------------|-----------------------------------------|
@@ -37,7 +38,11 @@ for (let i = 0; i < MESSAGES; i++) {
 
 const sockets = Array.from({ length: PORTS }, () => UdpSocket.bind(arena, { port: 0 }));
 const start = performance.now();
+const endpointOfAnswer = arena.reserve(ENDPOINT_BYTES);
+const answer = arena.reserve(65_536);
+const COOKIE = 3;
 let sent = 0;
+let loaded = false;
 console.log("flooding");
 const timer = setInterval(() => {
   const ms = performance.now() - start;
@@ -47,6 +52,10 @@ const timer = setInterval(() => {
     const socket = sockets[sent % PORTS] as UdpSocket;
     if (socket.send(offset, INITIATION_BYTES, INITIATION_BYTES, endpoint) < 0) break;
     sent++;
+  }
+  if (!loaded && sockets.some(socket => socket.receive(answer, 65_536, endpointOfAnswer) > 0)) {
+    loaded = arena.u8[answer] === COOKIE;
+    if (loaded) console.log("the receiver is under load");
   }
   if (ms < Number(seconds) * 1000) return;
   clearInterval(timer);

@@ -101,6 +101,27 @@ export async function startWireguardGo(host: Host, options: WireguardOptions): P
   return program;
 }
 
+/** What a czctl is given to connect to somebody else's WireGuard instead of an agent. */
+export function credentialFor(
+  teamspace: string,
+  privateKey: string,
+  presharedKey: string,
+  server: { publicKey: string; endpoint: string },
+): Credential {
+  return {
+    version: 1,
+    kind: "czctl-credential",
+    teamspace,
+    device: "laptop",
+    privateKey,
+    presharedKey,
+    innerAddresses: ["100.126.0.2", "fd00:126::2"],
+    agent: { ...server, innerAddresses: ["100.126.0.1", "fd00:126::1"] },
+    zone: "cluster.local",
+    mtu: 1420,
+  };
+}
+
 /** The stock client of one of our agent's devices, as its owner would write the configuration. */
 export async function startStandardClient(
   host: Host,

@@ -9,7 +9,7 @@ import { Agent, Czctl } from "./czctl.js";
 import { assert, assertEqual, type Lab, lab } from "./lab.js";
 import { runIperf, startIperf, startNginx } from "./programs.js";
 import { AGENT_ADDRESS, AGENT_PORT, addClusterAddresses } from "./topology.js";
-import { makeKeyPair, startStandardClient, startWireguardGo } from "./wireguard-go.js";
+import { credentialFor, makeKeyPair, startStandardClient, startWireguardGo } from "./wireguard-go.js";
 
 const NEEDS = ["/dev/net/tun", "wireguard-go", "wg", "curl", "nginx", "iperf3"];
 const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
@@ -139,22 +139,8 @@ function parseInner(credentialFile: string): [string, string] {
 async function theirServer(l: Lab): Promise<void> {
   const [ours, theirs] = [makeKeyPair(), makeKeyPair()];
   const presharedKey = makeKeyPair().privateKey;
-  const credential: Credential = {
-    version: 1,
-    kind: "czctl-credential",
-    teamspace: "stock",
-    device: "laptop",
-    privateKey: ours.privateKey,
-    presharedKey,
-    innerAddresses: ["100.126.0.2", "fd00:126::2"],
-    agent: {
-      publicKey: theirs.publicKey,
-      endpoint: `${AGENT_ADDRESS}:${AGENT_PORT}`,
-      innerAddresses: ["100.126.0.1", "fd00:126::1"],
-    },
-    zone: "cluster.local",
-    mtu: 1420,
-  };
+  const server = { publicKey: theirs.publicKey, endpoint: `${AGENT_ADDRESS}:${AGENT_PORT}` };
+  const credential = credentialFor("stock", ours.privateKey, presharedKey, server);
   await startWireguardGo(l.cluster, {
     device: "wg0",
     privateKey: theirs.privateKey,

@@ -6,13 +6,12 @@ import { createHash, randomBytes } from "node:crypto";
 import { chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Credential, formatCredential, parseCredential, type Service } from "../../src/catalog/index.js";
+import { formatCredential, parseCredential, type Service } from "../../src/catalog/index.js";
 import { catalogText } from "./catalog.js";
 import { Agent, Czctl } from "./czctl.js";
 import type { Host } from "./host.js";
 import { assert, assertEqual, type Lab, lab, missing } from "./lab.js";
 import { eventually, type Program } from "./program.js";
-import { startNginx } from "./programs.js";
 import {
   AGENT_ADDRESS,
   AGENT_ADDRESS_6,
@@ -20,9 +19,16 @@ import {
   addClusterAddresses,
   LAPTOP_ADDRESS,
 } from "./topology.js";
-import { IMPLEMENTATIONS, type Implementation, makeKeyPair, startWireguardGo } from "./wireguard-go.js";
+import {
+  credentialFor,
+  IMPLEMENTATIONS,
+  type Implementation,
+  makeKeyPair,
+  startWireguardGo,
+} from "./wireguard-go.js";
 
 const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
+const PACED_SERVER = fileURLToPath(new URL("paced-server.js", import.meta.url));
 const REPLAYER = fileURLToPath(new URL("replayer.js", import.meta.url));
 const FILES = "10.96.0.30";
 const BODY = randomBytes(8_000_000);
@@ -32,24 +38,24 @@ const ENDPOINT_6 = `[${AGENT_ADDRESS_6}]:${AGENT_PORT}`;
 const ELSEWHERE = "192.0.2.3";
 const AGENT_DEVICE = `czctl-${AGENT_PORT}`;
 const NOBODY = 65534;
+const INITIATION_BYTES = 148;
 
-/** Downloads and compares; `meanwhile` has some seconds when `rate` is 2M. */
-async function download(
-  host: Host,
-  name: string,
-  rate = "1G",
-  meanwhile?: () => Promise<void>,
-): Promise<void> {
-  const out = join(host.dir, "download");
+/** Downloads and compares; `meanwhile` happens in the middle of it. */
+async function download(l: Lab, name: string, meanwhile?: () => Promise<void>): Promise<void> {
+  const { laptop, cluster } = l;
+  const out = join(laptop.dir, "download");
   rmSync(out, { force: true });
-  const url = `http://${name}/body`;
-  const args = ["-sS", "--fail", "--max-time", "30", "--limit-rate", rate, "-o", out, url];
-  const program = host.spawn("curl", args);
+  const url = `http://${name}/${meanwhile === undefined ? "whole" : "paced"}`;
+  const program = laptop.spawn("curl", ["-sS", "--fail", "--no-buffer", "--max-time", "40", "-o", out, url]);
   if (meanwhile !== undefined) {
-    const underWay = (): void => assert(statSync(out).size > 1_000_000, "too early");
-    await eventually("the download is under way", underWay, 20_000);
-    assert(program.running, `the download is over already\n${program.tail()}`);
+    await eventually(
+      "the download is under way",
+      () => assert(statSync(out).size > 200_000, "too early"),
+      20_000,
+    );
     await meanwhile();
+    assert(program.running, `the download is over already\n${program.tail()}`);
+    await cluster.run("curl", ["-sS", "--fail", `http://${FILES}/rest`]);
   }
   assertEqual((await program.exited).code, 0, `curl's exit code\n${program.tail()}`);
   assertEqual(createHash("sha256").update(readFileSync(out)).digest("hex"), DIGEST, "digest");
@@ -70,38 +76,46 @@ async function stop(host: Host, program: Program): Promise<void> {
 }
 
 async function theirClient(l: Lab, theirs: Implementation, agent: Agent): Promise<void> {
-  const { laptop, internet, cluster } = l;
+  const { laptop, cluster } = l;
   const name = `${theirs.name} → agent`;
   const credential = parseCredential(readFileSync(await agent.invite(theirs.name), "utf8"));
   /** A fresh start each time: boringtun 0.7.1 dies of a change to a peer that it has. */
   const connected = async (
     endpoint: string,
     body: () => Promise<string | undefined>,
-    presharedKey = credential.presharedKey,
+    keys: { privateKey?: string; presharedKey?: string } = {},
   ): Promise<string | undefined> => {
     const { publicKey } = credential.agent;
     const program = await startWireguardGo(laptop, {
       ...theirs,
       device: "wg0",
-      privateKey: credential.privateKey,
+      privateKey: keys.privateKey ?? credential.privateKey,
       addresses: [`${credential.innerAddresses[0]}/32`],
       // Without keep-alives a client that only receives takes 15 s to notice that it moved.
-      peers: [{ publicKey, presharedKey, endpoint, allowedIps: ["10.96.0.0/16"], keepaliveSeconds: 1 }],
+      peers: [
+        {
+          publicKey,
+          presharedKey: keys.presharedKey ?? credential.presharedKey,
+          endpoint,
+          allowedIps: ["10.96.0.0/16"],
+          keepaliveSeconds: 1,
+        },
+      ],
     });
     return body().finally(() => stop(laptop, program));
   };
   const seenByAgent = (): Promise<string> => cluster.run("wg", ["show", AGENT_DEVICE, "endpoints"]);
   await l.check(`${name}: preshared key, IPv6 outside, MTU 1420 and 1280`, () =>
     connected(ENDPOINT_6, async () => {
-      await download(laptop, FILES);
+      await download(l, FILES);
       await laptop.ip("link set wg0 mtu 1280\n");
-      await download(laptop, FILES);
+      await download(l, FILES);
       return undefined;
     }),
   );
   await l.check(`${name}: address and port change in the middle of a download`, () =>
     connected(ENDPOINT, async () => {
-      await download(laptop, FILES, "2M", async () => {
+      await download(l, FILES, async () => {
         await move(laptop, LAPTOP_ADDRESS, ELSEWHERE);
         await laptop.run("wg", ["set", "wg0", "listen-port", "45678"]);
       }).finally(() => move(laptop, ELSEWHERE, LAPTOP_ADDRESS));
@@ -110,33 +124,49 @@ async function theirClient(l: Lab, theirs: Implementation, agent: Agent): Promis
       return undefined;
     }),
   );
-  await l.check(`${name}: every datagram also replayed, from another port`, async () => {
-    const relay = internet.spawn(process.execPath, [REPLAYER, String(AGENT_PORT), AGENT_ADDRESS]);
-    await relay.waitForLine(/ready/);
-    const [, port] = await relay.waitForLine(/forwards from (\d+)/);
-    await connected(`192.0.2.1:${AGENT_PORT}`, async () => {
-      await download(laptop, FILES);
-      const seen = await seenByAgent();
-      assert(seen.includes(`203.0.113.1:${port}\n`), `a replay moved the endpoint: ${seen}`);
-      return undefined;
-    }).finally(() => relay.stop());
-    const replayed = /replayed (\d+)/.exec(relay.stdout)?.[1];
-    assert(Number(replayed) > 100, `replayed ${replayed}`);
-    return `${replayed} replayed`;
-  });
-  await l.check(`${name}: a wrong preshared key gets no session`, () =>
-    connected(
-      ENDPOINT,
-      async () => {
-        const result = await laptop.exec("curl", ["-sS", "--max-time", "2", `http://${FILES}/body`]);
-        assert(result.code !== 0, "it got through");
-        const handshakes = await laptop.run("wg", ["show", "wg0", "latest-handshakes"]);
-        assert(!/\t[1-9]\d*$/m.test(handshakes), `a session came up: ${handshakes}`);
+  await l.check(`${name}: every datagram also replayed, from another port`, () =>
+    throughReplayer(l, async port => {
+      await connected(`192.0.2.1:${AGENT_PORT}`, async () => {
+        await download(l, FILES);
+        const seen = await seenByAgent();
+        assert(seen.includes(`203.0.113.1:${port}\n`), `a replay moved the endpoint: ${seen}`);
         return undefined;
-      },
-      makeKeyPair().privateKey,
-    ),
+      });
+    }),
   );
+  for (const [what, wrong] of [
+    ["preshared", { presharedKey: makeKeyPair().privateKey }],
+    ["private", { privateKey: makeKeyPair().privateKey }],
+  ] as const) {
+    await l.check(`${name}: a wrong ${what} key gets no session`, () =>
+      connected(
+        ENDPOINT,
+        async () => {
+          const result = await laptop.exec("curl", ["-sS", "--max-time", "1", `http://${FILES}/whole`]);
+          assert(result.code !== 0, "it got through");
+          await noSession(laptop, "wg0");
+          return undefined;
+        },
+        wrong,
+      ),
+    );
+  }
+}
+
+/** With a relay at 192.0.2.1 that repeats everything; `body` is told the port that it sends from. */
+async function throughReplayer(l: Lab, body: (port: string) => Promise<void>): Promise<string> {
+  const relay = l.internet.spawn(process.execPath, [REPLAYER, String(AGENT_PORT), AGENT_ADDRESS]);
+  await relay.waitForLine(/ready/);
+  const [, port = ""] = await relay.waitForLine(/forwards from (\d+)/);
+  await body(port).finally(() => relay.stop());
+  const replayed = /replayed (\d+)/.exec(relay.stdout)?.[1];
+  assert(Number(replayed) > 100, `replayed ${replayed}`);
+  return `${replayed} replayed`;
+}
+
+async function noSession(host: Host, device: string): Promise<void> {
+  const handshakes = await host.run("wg", ["show", device, "latest-handshakes"]);
+  assert(!/\t[1-9]\d*$/m.test(handshakes), `a session came up: ${handshakes}`);
 }
 
 async function theirServer(l: Lab, implementation: Implementation): Promise<void> {
@@ -144,25 +174,11 @@ async function theirServer(l: Lab, implementation: Implementation): Promise<void
   const name = `czctl → ${implementation.name}`;
   const [ours, theirs] = [makeKeyPair(), makeKeyPair()];
   const presharedKey = makeKeyPair().privateKey;
-  const credential: Credential = {
-    version: 1,
-    kind: "czctl-credential",
-    teamspace: implementation.name,
-    device: "laptop",
-    privateKey: ours.privateKey,
-    presharedKey,
-    innerAddresses: ["100.126.0.2", "fd00:126::2"],
-    agent: {
-      publicKey: theirs.publicKey,
-      endpoint: ENDPOINT_6,
-      innerAddresses: ["100.126.0.1", "fd00:126::1"],
-    },
-    zone: "cluster.local",
-    mtu: 1420,
-  };
+  const server = { publicKey: theirs.publicKey, endpoint: ENDPOINT_6 };
+  const credential = credentialFor(implementation.name, ours.privateKey, presharedKey, server);
   const czctl = new Czctl(laptop);
   const programs: Program[] = [];
-  const ok = await l.check(`${name}: preshared key, IPv6 outside`, async () => {
+  const ok = await l.check(`${name}: preshared key, IPv6 outside, MTU 1420 and 1280`, async () => {
     const server = await startWireguardGo(cluster, {
       ...implementation,
       device: "wg0",
@@ -181,16 +197,57 @@ async function theirServer(l: Lab, implementation: Implementation): Promise<void
     await czctl.run(["space", "select", implementation.name]);
     await czctl.up();
     await czctl.waitUntilConnected();
-    await download(laptop, "files.shop");
+    await download(l, "files.shop");
+    await cluster.ip("link set wg0 mtu 1280\n");
+    await download(l, "files.shop");
+    await cluster.ip("link set wg0 mtu 1420\n");
     return undefined;
   });
   if (ok) {
     await l.check(`${name}: the laptop's address changes in the middle of a download`, async () => {
-      await download(laptop, "files.shop", "2M", async () => {
+      await download(l, "files.shop", async () => {
         await laptop.run("wg", ["set", "czctl0", "peer", theirs.publicKey, "endpoint", ENDPOINT]);
         await new Promise(resolve => setTimeout(resolve, 200));
         await move(laptop, LAPTOP_ADDRESS, ELSEWHERE);
       }).finally(() => move(laptop, ELSEWHERE, LAPTOP_ADDRESS));
+      return undefined;
+    });
+    await l.check(`${name}: every datagram also replayed, from another port`, () =>
+      throughReplayer(l, async port => {
+        await laptop.run("wg", [
+          "set",
+          "czctl0",
+          "peer",
+          theirs.publicKey,
+          "endpoint",
+          `192.0.2.1:${AGENT_PORT}`,
+        ]);
+        await download(l, "files.shop");
+        const seen = await cluster.run("wg", ["show", "wg0", "endpoints"]);
+        assert(seen.includes(`203.0.113.1:${port}\n`), `a replay moved the endpoint: ${seen}`);
+      }),
+    );
+    await l.check(`${name}: a wrong preshared key gets no session, the right one does`, async () => {
+      const file = join(laptop.dir, "preshared-key");
+      const peer = ["set", "czctl0", "peer", theirs.publicKey];
+      const anew = async (key: string): Promise<void> => {
+        writeFileSync(file, key, { mode: 0o600 });
+        await laptop.run("wg", [...peer, "remove"]);
+        const keepalive = ["endpoint", ENDPOINT, "persistent-keepalive", "1"];
+        await laptop.run("wg", [...peer, "preshared-key", file, ...keepalive]);
+      };
+      await anew(makeKeyPair().privateKey);
+      const second = async (): Promise<void> => {
+        const sent = (await laptop.run("wg", ["show", "czctl0", "transfer"])).trim().split("\t")[2];
+        assert(Number(sent) >= 2 * INITIATION_BYTES, `sent ${sent} bytes`);
+      };
+      await eventually("a second initiation, as the first was answered in vain", second, 8_000);
+      await noSession(laptop, "czctl0");
+      await anew(presharedKey);
+      await eventually("a session", async () => {
+        const handshakes = await laptop.run("wg", ["show", "czctl0", "latest-handshakes"]);
+        assert(/\t[1-9]\d*$/m.test(handshakes), handshakes);
+      });
       return undefined;
     });
   }
@@ -221,13 +278,15 @@ await lab(import.meta.url, async l => {
     "an agent that wg can see, and a file to download",
     async () => {
       await addClusterAddresses(cluster, [FILES]);
-      writeFileSync(join(await startNginx(cluster, [FILES]), "body"), BODY);
+      const file = join(cluster.dir, "body");
+      writeFileSync(file, BODY);
+      await cluster.spawn(process.execPath, [PACED_SERVER, FILES, file]).waitForLine(/ready/);
       const directory = cluster.outside("/run/wireguard");
       mkdirSync(directory);
       if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
       return undefined;
     },
-    { needs: ["/dev/net/tun", "wg", "curl", "nginx"] },
+    { needs: ["/dev/net/tun", "wg", "curl"] },
   );
   if (!ready) return;
   const ports = [{ name: "http", protocol: "TCP" as const, port: 80 }];

@@ -1,5 +1,5 @@
 /** At home with wireguard-tools: `wg` on both live ends, and the stock client with an invitation of ours. */
-import { chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { catalogText } from "./catalog.js";
@@ -139,27 +139,63 @@ async function changes({ laptop, cluster, check }: Lab): Promise<void> {
   });
 }
 
+const PIXELS = 8;
+
+/** A camera's view of the terminal, as a PGM image: each half of a character cell is a square, light where inked. */
+function picture(terminal: string): Buffer {
+  const rows = terminal.split("\n").flatMap(line => {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of the code's lines.
+    const cells = /^\x1b\[97;40m([ █▀▄]+)\x1b\[0m$/.exec(line)?.[1];
+    if (cells === undefined) return [];
+    return ["█▀", "█▄"].map(inked => [...cells].map(cell => (inked.includes(cell) ? 255 : 0)));
+  });
+  const width = rows[0]?.length ?? 0;
+  const pixels = rows.flatMap(row => {
+    const wide = row.flatMap(value => new Array<number>(PIXELS).fill(value));
+    return new Array<number[]>(PIXELS).fill(wide).flat();
+  });
+  const header = `P5\n${width * PIXELS} ${rows.length * PIXELS}\n255\n`;
+  return Buffer.concat([Buffer.from(header), Buffer.from(pixels)]);
+}
+
 async function invitation({ laptop, check }: Lab, agent: Agent, czctl: Czctl): Promise<void> {
   await czctl.run(["down"]);
   const file = join(laptop.dir, "phone.conf");
+  let code = "";
   const invited = await check("agent invite --format wg-quick --qr", async () => {
     const result = await agent.exec(["invite", "phone", "--format", "wg-quick", "--routes", ROUTES, "--qr"]);
     assertEqual(result.code, 0, result.stderr);
     assert(result.stderr.includes("█▀"), "no QR code on standard error");
+    code = result.stderr;
     writeFileSync(file, result.stdout, { mode: 0o600 });
     return undefined;
   });
   if (!invited) return;
+  let scanned = file;
+  await check(
+    "a reader decodes the QR code to the file, byte for byte but for our comment",
+    async () => {
+      const image = join(laptop.dir, "code.pgm");
+      writeFileSync(image, picture(code));
+      const text = await laptop.run("zbarimg", ["--quiet", "--raw", "-Sdisable", "-Sqrcode.enable", image]);
+      // The reader ends what it prints with a newline of its own.
+      assertEqual(text, `${readFileSync(file, "utf8").replace(/^#.*\n/, "")}\n`, "text");
+      scanned = join(laptop.dir, "scanned.conf");
+      writeFileSync(scanned, text, { mode: 0o600 });
+      return undefined;
+    },
+    { needs: ["zbarimg"] },
+  );
   const env = { WG_QUICK_USERSPACE_IMPLEMENTATION: "wireguard-go", LOG_LEVEL: "error" };
   await check(
-    "wg-quick up with it: cluster addresses of both families",
+    "wg-quick up with what was read: cluster addresses of both families",
     async () => {
       // What it leaves running would keep our pipes open.
-      await laptop.run("sh", ["-c", 'wg-quick up "$0" >wg-quick.log 2>&1', file], { env });
+      await laptop.run("sh", ["-c", 'wg-quick up "$0" >wg-quick.log 2>&1', scanned], { env });
       try {
         for (const address of ADDRESSES) await fetches(laptop, address.replace(/^(.*:.*)$/, "[$1]"));
       } finally {
-        await laptop.run("wg-quick", ["down", file], { env });
+        await laptop.run("wg-quick", ["down", scanned], { env });
       }
       return undefined;
     },

@@ -1,8 +1,8 @@
 /** Whatever arrives: no throw, no growth, no harm to a session. And nothing of a key stays after the end. */
 import t from "tap";
-import { toHex } from "../../src/base/index.js";
+import { type CryptoSuite, toHex } from "../../src/base/index.js";
 import { CookieKeeper } from "../../src/wireguard/cookie.js";
-import { A_TO_B, B_TO_A, endpoint, ipv4, pair, SeededRandom } from "./world.js";
+import { A_TO_B, B_TO_A, endpoint, type Host, ipv4, pair, SeededRandom } from "./world.js";
 
 /** Time-boxed here; `CZCTL_FUZZ_SECONDS` for longer runs. */
 const FUZZ_MS = Number(process.env.CZCTL_FUZZ_SECONDS ?? 2) * 1000;
@@ -80,34 +80,107 @@ t.test("a packet that the peer's own user made: any inner bytes", async t => {
   t.ok(b.received.every(({ bytes }) => toHex(bytes.subarray(12, 16)) === "0a000001"));
 });
 
-t.test("after removal and close no key is left in the device, its peers or the arena", async t => {
-  const { world, a, b, atA, atB } = pair({ presharedKey: new Uint8Array(32).fill(0xee) });
-  const secrets: string[] = ["ee".repeat(32), toHex(a.device.privateKey)];
-  const createAeadKey = a.crypto.createAeadKey.bind(a.crypto);
-  (a.crypto as { createAeadKey: typeof createAeadKey }).createAeadKey = key => {
-    secrets.push(toHex(key));
+/** Everything secret that a host's crypto makes or is given from here on, as hexadecimal text. */
+function overhear(host: Host): { fleeting: string[]; lasting: string[] } {
+  const fleeting: string[] = [];
+  const lasting = [toHex(host.device.privateKey)];
+  const { crypto } = host;
+  const suite = crypto as { -readonly [name in keyof CryptoSuite]: CryptoSuite[name] };
+  const { createAeadKey, x25519, hmac } = crypto;
+  suite.createAeadKey = key => {
+    fleeting.push(toHex(key));
     return createAeadKey(key);
   };
-  const x25519 = a.crypto.x25519.bind(a.crypto);
-  (a.crypto as { x25519: typeof x25519 }).x25519 = (privateKey, publicKey) => {
+  suite.x25519 = (privateKey, publicKey) => {
     const secret = x25519(privateKey, publicKey);
-    secrets.push(toHex(privateKey));
-    if (secret !== null) secrets.push(toHex(secret));
+    const isStatic = host.device.lookup(publicKey) !== null && lasting.includes(toHex(privateKey));
+    if (!lasting.includes(toHex(privateKey))) fleeting.push(toHex(privateKey));
+    if (secret !== null) (isStatic ? lasting : fleeting).push(toHex(secret));
     return secret;
   };
+  // Chaining keys, and the keys of the handshake's own fields.
+  suite.hmac = (key, parts) => {
+    const result = hmac(key, parts);
+    fleeting.push(toHex(result));
+    return result;
+  };
+  return { fleeting, lasting };
+}
+
+const PRESHARED = "ee".repeat(32);
+
+t.test("after removal and close no key is left in the device, its peers or the arena", async t => {
+  const { world, a, b, atA, atB } = pair({ presharedKey: new Uint8Array(32).fill(0xee) });
+  const { fleeting, lasting } = overhear(a);
   a.send(atA, A_TO_B);
   world.advance(50);
   b.send(atB, B_TO_A);
   world.advance(150_000);
   a.send(atA, A_TO_B);
   world.advance(50);
-  t.ok(secrets.length >= 10);
+  const secrets = [PRESHARED, ...fleeting, ...lasting];
   t.ok(reachable(a.device, secrets).size > 0, "the search finds what is alive");
   a.device.close();
   t.same([...reachable(a.device, secrets)], []);
   t.same([...reachable(atA, secrets)], []);
   const arena = toHex(a.arena.u8);
   t.notOk(secrets.some(secret => arena.includes(secret)));
+});
+
+t.test("paper §6.3: 540 s later no session, ephemeral or chaining key is left at either end", async t => {
+  const { world, a, b, atA, atB } = pair({ presharedKey: new Uint8Array(32).fill(0xee) });
+  const ends = [a, b].map(host => ({ host, ...overhear(host) }));
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  b.send(atB, B_TO_A);
+  world.advance(130_000);
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  // And one that is never answered.
+  world.filter = () => [];
+  a.device.networkChanged(world.now);
+  for (const { host, fleeting, lasting } of ends) {
+    t.ok(fleeting.length > 30, `${fleeting.length} secrets of two handshakes`);
+    t.ok(reachable(host.device, fleeting).size > 0, "the search finds what is alive");
+    t.same([...reachable(host.device, lasting)].length, 2, "static keys, and what two of them make");
+  }
+  world.advance(2 * 540_000);
+  for (const { host, fleeting, lasting } of ends) {
+    t.same([...reachable(host.device, fleeting)], []);
+    const arena = toHex(host.arena.u8);
+    t.notOk(fleeting.some(secret => arena.includes(secret)));
+    t.notOk(lasting.some(secret => arena.includes(secret)));
+    t.same([...reachable(host.device, lasting)].length, 2);
+  }
+});
+
+t.test("what a device tells holds no key: events, drops, counters, and what it throws", async t => {
+  const { world, a, b, atA } = pair({ presharedKey: new Uint8Array(32).fill(0xee) });
+  const { fleeting, lasting } = overhear(a);
+  a.send(atA, A_TO_B);
+  world.advance(200_000);
+  const told: unknown[] = [a.events, a.results, a.device.counters];
+  const attempts = [
+    () => a.device.addPeer({ publicKey: b.publicKey }, 0),
+    () => a.device.addPeer({ publicKey: a.publicKey }, 0),
+    () => a.device.addPeer({ publicKey: a.device.privateKey.subarray(1) }, 0),
+    () => a.device.setPrivateKey(a.device.privateKey.subarray(1)),
+  ];
+  for (const attempt of attempts) {
+    try {
+      attempt();
+      t.fail("it was taken");
+    } catch (error) {
+      told.push(String(error), (error as Error).stack);
+    }
+  }
+  const text = JSON.stringify(told).toLowerCase();
+  for (const secret of [PRESHARED, ...fleeting, ...lasting]) {
+    for (const form of [secret, Buffer.from(secret, "hex").toString("base64").toLowerCase()]) {
+      if (text.includes(form)) t.fail(form);
+    }
+  }
+  t.ok(fleeting.length > 10);
 });
 
 /** Byte arrays of at least 16 bytes that can be reached from an object and hold one of the secrets. */
