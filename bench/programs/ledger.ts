@@ -2,9 +2,9 @@
  * What each step costs per inner packet of 1420 bytes, one step at a time, in one process: prints JSON, medians of
  * processor time in nanoseconds. Buffers are as large as in use, so that copies meet the caches that they meet there.
  */
-import { Address, Arena, BlockPool, ENDPOINT_BYTES, Ring, writeEndpoint } from "../../src/base/index.js";
+import { Address, BlockPool, ENDPOINT_BYTES, Ring, writeEndpoint } from "../../src/base/index.js";
 import { createCrypto } from "../../src/crypto/index.js";
-import { UdpSocket } from "../../src/linux/index.js";
+import { createArena, UdpSocket } from "../../src/linux/index.js";
 import { type Link, Stack, type StackHandler } from "../../src/netstack/index.js";
 import { sumBytes } from "../../src/wire/index.js";
 import { median } from "../results.js";
@@ -17,7 +17,7 @@ const SLOT_BYTES = 2048;
 const ROUNDS = 25;
 
 const poolBytes = 32 << 20;
-const arena = new Arena(poolBytes + (8 << 20));
+const arena = createArena(poolBytes + (8 << 20));
 const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
 const base = arena.reserve(64 + SLOTS * SLOT_BYTES + 64) + 64;
 

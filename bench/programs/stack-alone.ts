@@ -2,20 +2,20 @@
  * The laptop's stack without a tunnel: TUN → netstack → kernel socket, in one process. It opens the device NAME
  * where it runs (its sockets stay there) and says "ready"; the benchmark then moves the device to the guest.
  */
-import { Arena, BlockPool, ENDPOINT_BYTES } from "../../src/base/index.js";
+import { BlockPool, ENDPOINT_BYTES } from "../../src/base/index.js";
 import { type Context, StreamQueue } from "../../src/dataplane/context.js";
 import { Dial } from "../../src/dataplane/dial.js";
 import { DialLimit } from "../../src/dataplane/dial-limit.js";
 import { Loop, StackMachine } from "../../src/dataplane/loop.js";
 import { TunLink } from "../../src/dataplane/tun-link.js";
-import { EPOLLIN, openTun, Poller } from "../../src/linux/index.js";
+import { createArena, EPOLLIN, openTun, Poller } from "../../src/linux/index.js";
 import { Stack } from "../../src/netstack/index.js";
 
 const ARENA_BYTES = 256 << 20;
 const PACKET_BYTES = 4 << 20;
 const [name = "bench0", mtu = "1500"] = process.argv.slice(2);
 
-const arena = new Arena(ARENA_BYTES);
+const arena = createArena(ARENA_BYTES);
 const loop = new Loop(new Poller(arena));
 const scratchEndpoint = arena.reserve(ENDPOINT_BYTES);
 const scratchDatagram = arena.reserve(65_536);

@@ -14,12 +14,13 @@ export class Arena {
   readonly size: number;
   private reserved = 0;
 
-  /** @param sizeBytes a multiple of 8; untouched pages cost no memory. */
-  constructor(sizeBytes: number) {
+  /** @param memory zeros, or how many bytes of them to take: a multiple of 8; untouched pages cost no memory. */
+  constructor(memory: number | ArrayBuffer) {
+    const sizeBytes = typeof memory === "number" ? memory : memory.byteLength;
     if (sizeBytes <= 0 || sizeBytes % 8 !== 0 || sizeBytes > 0x7fffffff) {
-      throw new RangeError(`sizeBytes must be a positive multiple of 8 below 2 GiB, got ${sizeBytes}`);
+      throw new RangeError(`an arena has a positive multiple of 8 bytes, below 2 GiB, not ${sizeBytes}`);
     }
-    this.buffer = new ArrayBuffer(sizeBytes);
+    this.buffer = typeof memory === "number" ? new ArrayBuffer(sizeBytes) : memory;
     this.u8 = new Uint8Array(this.buffer);
     this.u16 = new Uint16Array(this.buffer);
     this.u32 = new Uint32Array(this.buffer);

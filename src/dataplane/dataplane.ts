@@ -17,7 +17,6 @@ import type {
 } from "../api/index.js";
 import {
   Address,
-  Arena,
   BlockPool,
   CzctlError,
   ENDPOINT_BYTES,
@@ -31,7 +30,7 @@ import {
   toBase64,
 } from "../base/index.js";
 import { createCrypto } from "../crypto/index.js";
-import { dropPrivileges, EPOLLIN, Poller } from "../linux/index.js";
+import { createArena, dropPrivileges, EPOLLIN, Poller } from "../linux/index.js";
 import { Stack, type StackHandler, type StackOptions } from "../netstack/index.js";
 import type { Device, Peer, PeerConfig as WireGuardPeer } from "../wireguard/index.js";
 import { AgentRole } from "./agent.js";
@@ -79,7 +78,7 @@ const random: Random = {
 };
 
 export class Dataplane {
-  private readonly arena = new Arena(ARENA_BYTES);
+  private readonly arena = createArena(ARENA_BYTES);
   private readonly loop: Loop;
   private readonly control: LineChannel;
   private readonly context: Context;

@@ -13,7 +13,7 @@ const OVERHEAD_BYTES_V4 = 20 + 8 + 32;
 const OVERHEAD_BYTES_V6 = 40 + 8 + 32;
 
 export class PeerLink implements Link, PathObserver, PathProber {
-  readonly checksum = "full";
+  readonly checksum = "redundant";
   readonly congested = true;
   readonly maxGsoBytes = 0;
   readonly peer: Peer;

@@ -69,6 +69,8 @@ export interface LibC {
   readonly clockGettime: Call<[number, Pointer]>;
   readonly prctl: Call<[number, number, number, number, number]>;
   readonly capset: Call<[Pointer, Pointer]>;
+  readonly mmap: Call<[Pointer, number, number, number, Fd, number]>;
+  readonly munmap: Call<[Pointer, number]>;
 }
 
 export const libc: LibC = {
@@ -101,6 +103,8 @@ export const libc: LibC = {
   clockGettime: bind("clock_gettime", INT, [INT, PTR]),
   prctl: bind("prctl", INT, [INT, "ulong", "ulong", "ulong", "ulong"]),
   capset: bind("capset", INT, [PTR, PTR]),
+  mmap: bind("mmap", PTR, [PTR, SIZE, INT, INT, INT, "long"]),
+  munmap: bind("munmap", INT, [PTR, SIZE]),
 };
 
 // errno values that other rooms compare against, as positive numbers.

@@ -18,6 +18,7 @@ export {
 } from "./ffi.js";
 export * from "./file-lock.js";
 export * from "./links.js";
+export * from "./memory.js";
 export * from "./monitor.js";
 export { kernelPathMtu } from "./path-mtu.js";
 export * from "./privilege.js";

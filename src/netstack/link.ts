@@ -11,7 +11,12 @@ export type ChecksumMode =
   /** The right checksum: a standard peer will verify it. */
   | "full"
   /** The pseudo-header sum only; the kernel completes it (virtio-net NEEDS_CSUM). */
-  | "partial";
+  | "partial"
+  /**
+   * As "full", but every byte that arrives is authenticated. Two stacks that both say so agree, connection by
+   * connection, to leave it out of segments with data (RFC 1146's "redundant checksum avoidance").
+   */
+  | "redundant";
 
 /** A point-to-point attachment of the stack that carries whole IP packets. */
 export interface Link {

@@ -23,6 +23,8 @@ const OPTION_WINDOW_SCALE = 3;
 const OPTION_SACK_PERMITTED = 4;
 const OPTION_SACK = 5;
 const OPTION_TIMESTAMPS = 8;
+const OPTION_ALTERNATE_CHECKSUM = 14;
+const REDUNDANT_CHECKSUM_AVOIDANCE = 3;
 
 /** NOP, NOP, kind 8, length 10: the first word of the layout that RFC 7323 Appendix A recommends. */
 const TIMESTAMP_WORD = 0x0101080a;
@@ -83,6 +85,8 @@ export class TcpOptions {
   /** -1 when absent. */
   windowScale = -1;
   sackPermitted = false;
+  /** RFC 1146, checksum number 3: the sender can do without checksums. */
+  checksumRedundant = false;
   hasTimestamps = false;
   tsValue = 0;
   tsEcho = 0;
@@ -98,6 +102,7 @@ export class TcpOptions {
     this.mss = 0;
     this.windowScale = -1;
     this.sackPermitted = false;
+    this.checksumRedundant = false;
     this.hasTimestamps = false;
     this.sackCount = 0;
     let at = offset + TCP_HEADER_BYTES;
@@ -131,6 +136,9 @@ export class TcpOptions {
         break;
       case OPTION_SACK_PERMITTED:
         if (length === 2) this.sackPermitted = true;
+        break;
+      case OPTION_ALTERNATE_CHECKSUM:
+        if (length === 3) this.checksumRedundant = view.getUint8(at + 2) === REDUNDANT_CHECKSUM_AVOIDANCE;
         break;
       case OPTION_SACK:
         this.parseSack(view, at, length);
@@ -176,6 +184,13 @@ export function writeWindowScale(view: DataView, at: number, shift: number): num
 
 export function writeSackPermitted(view: DataView, at: number): number {
   view.setInt32(at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK_PERMITTED << 8) | 2);
+  return 4;
+}
+
+/** RFC 1146: in a SYN alone. */
+export function writeChecksumRedundant(view: DataView, at: number): number {
+  const option = (OPTION_ALTERNATE_CHECKSUM << 16) | (3 << 8) | REDUNDANT_CHECKSUM_AVOIDANCE;
+  view.setInt32(at, (OPTION_NOP << 24) | option);
   return 4;
 }
 

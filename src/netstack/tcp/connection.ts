@@ -72,6 +72,8 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   /** Window scaling is agreed, and the shift that we offer. */
   scaling = false;
   readonly offeredShift: number;
+  /** Both ends' links authenticate what arrives: segments with data carry no checksum. */
+  omitsChecksum = false;
   /** A SYN or SYN-ACK must leave at the next turn. */
   synOwed = false;
   /** An ICMP error about an established connection: told as the reason if it then times out (RFC 5461 §2). */

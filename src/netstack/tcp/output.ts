@@ -18,6 +18,7 @@ import {
   TCP_MAX_OPTION_BYTES,
   TCP_SYN,
   TCP_TIMESTAMP_BYTES,
+  writeChecksumRedundant,
   writeMss,
   writeSack,
   writeSackPermitted,
@@ -69,6 +70,9 @@ export function sendSyn(c: TcpConnection, now: number): boolean {
     end += writeTimestamps(view, end, timestampNow(c, now), passive ? rcv.tsRecent : 0);
   }
   if (!passive || c.scaling) end += writeWindowScale(view, end, c.offeredShift);
+  if (passive ? c.omitsChecksum : c.attachment.link.checksum === "redundant") {
+    end += writeChecksumRedundant(view, end);
+  }
   const headerBytes = end - at - ipBytes;
   const ack = passive ? rcv.nxt : 0;
   // RFC 3168 §6.1.1.1: asked once.
@@ -154,6 +158,7 @@ function finish(
   const { link } = c.attachment;
   const segmentBytes = tcpBytes + payloadBytes;
   writeIpHeader(arena.view, at, c.key, PROTOCOL_TCP, segmentBytes, IPV4_DONT_FRAGMENT, 0);
+<<<<<<< HEAD
   if (ecnCapable) {
     if (c.key.family === 4) setIpv4Ect(arena.view, at);
     else setIpv6Ect(arena.view, at);
@@ -161,6 +166,13 @@ function finish(
   let sum = sumPseudoHeader(addressSum, PROTOCOL_TCP, segmentBytes);
   if (link.checksum === "full") sum = finishSum(sum + sumBytes(arena, at + ipBytes, segmentBytes));
   arena.view.setUint16(at + ipBytes + CHECKSUM_AT, sum);
+=======
+  if (payloadBytes === 0 || !c.omitsChecksum) {
+    let sum = sumPseudoHeader(addressSum, PROTOCOL_TCP, segmentBytes);
+    if (link.checksum !== "partial") sum = finishSum(sum + sumBytes(arena, at + ipBytes, segmentBytes));
+    arena.view.setUint16(at + ipBytes + CHECKSUM_AT, sum);
+  }
+>>>>>>> d7bc44b (dataplane: memory below 2^31; tunnel segments between own ends carry no checksum)
   counters.packetsOut++;
   link.commit(ipBytes + segmentBytes, gsoSize, ipBytes + tcpBytes);
 }
