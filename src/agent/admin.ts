@@ -5,7 +5,7 @@
  */
 import { chmod } from "node:fs/promises";
 import { createServer, request, type Server } from "node:http";
-import { z } from "zod";
+import * as z from "zod";
 import type { DataplaneStatus } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
 import { readRunningAgent } from "./locks.js";

@@ -11,7 +11,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
-import { z } from "zod";
+import * as z from "zod";
 import { CATALOG_PATH, CATALOG_PING_MS } from "../api/index.js";
 import type { Logger } from "../base/index.js";
 import { CatalogStream, type StreamTimes } from "./catalog-stream.js";

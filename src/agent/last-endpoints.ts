@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { type Logger, parseEndpoint } from "../base/index.js";
 import { replaceFile } from "./state.js";
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { CzctlError } from "../base/index.js";
 import { type FileLock, tryLockFile } from "../linux/index.js";
 

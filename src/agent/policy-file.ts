@@ -14,7 +14,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { CzctlError } from "../base/index.js";
 import { parseGrant, type Rule } from "../catalog/index.js";
 import type { PeerRecord } from "./state.js";

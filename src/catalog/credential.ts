@@ -2,7 +2,7 @@
  * The credential file: everything that one device needs to join one teamspace, and nothing else. `agent
  * invite` prints it, `space add` reads it. It holds two secrets, so no message made here ever quotes it.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { Address, CzctlError, fromBase64 } from "../base/index.js";
 import { isDnsName, isPort } from "./labels.js";
 

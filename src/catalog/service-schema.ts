@@ -1,7 +1,7 @@
 /**
  * Judges what a peer says a service is. What passes may be written to a hosts file, a zone or a terminal.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { isDnsName, isLabel, isPort } from "./labels.js";
 import type { Service } from "./service.js";
 import { canonicalAddress } from "./source.js";

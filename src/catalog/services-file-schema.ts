@@ -1,5 +1,5 @@
 /** The shape of the agent's catalog file, field by field. What fields mean together is services-file.ts's. */
-import { z } from "zod";
+import * as z from "zod";
 import { isDnsName, isLabel, isPort } from "./labels.js";
 import type { Protocol } from "./service.js";
 import { canonicalAddress } from "./source.js";

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { STATE_FILE } from "../api/index.js";
 import { Address, CzctlError, Prefix } from "../base/index.js";
 import { ALL_RULE, type Credential, formatRule, parseCredential } from "../catalog/index.js";

@@ -18,7 +18,7 @@ export const UP_PIPE = "CZCTL_UP_PIPE";
 /** Exit code of a daemon that was told to stop and could not undo everything. */
 export const EXIT_LEFTOVER = 5;
 
-const DAEMON_ENTRY = fileURLToPath(new URL("./main.js", import.meta.url));
+const DAEMON_ENTRY = fileURLToPath(new URL("../daemon/main.js", import.meta.url));
 /** A daemon that lived this long was no instant failure. */
 const SETTLED_MS = 10_000;
 const BACKOFF_MS = [0, 100, 300, 1_000, 3_000];

@@ -1,5 +1,5 @@
 /** What a data plane may say, checked (`FromDataplane` of `api/dataplane.ts`). */
-import { z } from "zod";
+import * as z from "zod";
 import type { FromDataplane } from "../api/index.js";
 import { parseEndpoint } from "../base/index.js";
 

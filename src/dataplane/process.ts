@@ -51,7 +51,7 @@ export class DataplaneProcess {
 
   /** Starts the child; it waits for the `start` message. */
   static spawn(options: DataplaneOptions): DataplaneProcess {
-    const entry = options.entry ?? fileURLToPath(new URL("./main.js", import.meta.url));
+    const entry = options.entry ?? fileURLToPath(new URL("../dataplane/main.js", import.meta.url));
     const child = spawn(process.execPath, [...process.execArgv, entry], {
       stdio: ["ignore", "inherit", "inherit", "pipe", ...options.fds],
       cwd: "/",

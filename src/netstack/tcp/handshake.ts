@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-/** What the two SYNs agree on: segment size, window scale, SACK, timestamps, ECN (RFC 9293 §3.7.1, 7323, 2018, 3168). */
-=======
-/** What the two SYNs agree on: segment size, window scale, SACK, timestamps (RFC 9293 §3.7.1, 7323, 2018, 1146). */
->>>>>>> d7bc44b (dataplane: memory below 2^31; tunnel segments between own ends carry no checksum)
+/** What the two SYNs agree on: segment size, window scale, SACK, timestamps, ECN, checksums (RFC 9293 §3.7.1, 7323, 2018, 3168, 1146). */
 import type { Milliseconds } from "../../base/index.js";
 import type { TcpConnection } from "./connection.js";
 import { DEFAULT_MSS_V4, DEFAULT_MSS_V6, MAX_WINDOW_SHIFT, MIN_MSS } from "./constants.js";

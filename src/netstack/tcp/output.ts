@@ -158,21 +158,15 @@ function finish(
   const { link } = c.attachment;
   const segmentBytes = tcpBytes + payloadBytes;
   writeIpHeader(arena.view, at, c.key, PROTOCOL_TCP, segmentBytes, IPV4_DONT_FRAGMENT, 0);
-<<<<<<< HEAD
   if (ecnCapable) {
     if (c.key.family === 4) setIpv4Ect(arena.view, at);
     else setIpv6Ect(arena.view, at);
   }
-  let sum = sumPseudoHeader(addressSum, PROTOCOL_TCP, segmentBytes);
-  if (link.checksum === "full") sum = finishSum(sum + sumBytes(arena, at + ipBytes, segmentBytes));
-  arena.view.setUint16(at + ipBytes + CHECKSUM_AT, sum);
-=======
   if (payloadBytes === 0 || !c.omitsChecksum) {
     let sum = sumPseudoHeader(addressSum, PROTOCOL_TCP, segmentBytes);
     if (link.checksum !== "partial") sum = finishSum(sum + sumBytes(arena, at + ipBytes, segmentBytes));
     arena.view.setUint16(at + ipBytes + CHECKSUM_AT, sum);
   }
->>>>>>> d7bc44b (dataplane: memory below 2^31; tunnel segments between own ends carry no checksum)
   counters.packetsOut++;
   link.commit(ipBytes + segmentBytes, gsoSize, ipBytes + tcpBytes);
 }
