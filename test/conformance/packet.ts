@@ -25,6 +25,8 @@ export interface IpFields {
   destination: Buffer;
   protocol: number;
   ttl?: number;
+  /** ECN codepoint (RFC 3168 §5). */
+  ecn?: number;
   id?: number;
   /** Of a fragment: in bytes, and whether more follow. */
   fragment?: { offset: number; more: boolean };
@@ -36,6 +38,7 @@ export interface Received {
   destination: Buffer;
   protocol: number;
   ttl: number;
+  ecn: number;
   /** What follows the IP header. */
   body: Buffer;
   tcp: TcpFields | null;
@@ -107,6 +110,7 @@ function buildIpv4(ip: IpFields, body: Buffer): Buffer {
   const options = ip.ipOptions ?? Buffer.alloc(0);
   const header = Buffer.concat([Buffer.alloc(20), options]);
   header[0] = 0x40 | (header.length >> 2);
+  header[1] = ip.ecn ?? 0;
   header.writeUInt16BE(header.length + body.length, 2);
   header.writeUInt16BE(ip.id ?? 0, 4);
   const { fragment } = ip;
@@ -132,6 +136,7 @@ function buildIpv6(ip: IpFields, body: Buffer): Buffer {
   }
   const header = Buffer.alloc(40);
   header[0] = 0x60;
+  header[1] = (ip.ecn ?? 0) << 4;
   header.writeUInt16BE(extension.length + body.length, 4);
   header[6] = fragment === undefined ? ip.protocol : 44;
   header[7] = ip.ttl ?? 64;
@@ -160,6 +165,7 @@ export function parse(packet: Buffer, checksumTrusted: boolean): Received | null
     destination,
     protocol,
     ttl: packet[isV4 ? 8 : 7]!,
+    ecn: (isV4 ? packet[1]! : packet[1]! >> 4) & 3,
     body,
     tcp: protocol === TCP && !isFragment ? parseTcp(body) : null,
     checksumOk: headerOk && bodyOk,

@@ -64,6 +64,8 @@ export interface Seen {
   length: number;
   window: number;
   payload: string;
+  /** ECN codepoint of its IP header. */
+  ecn: number;
   checksumOk: boolean;
 }
 
@@ -206,6 +208,7 @@ export class Peer {
       length: fields.payload.length,
       window: fields.window << (fields.flags.includes("S") ? 0 : this.targetScale),
       payload: fields.payload.toString("latin1"),
+      ecn: packet.ecn,
       checksumOk: packet.checksumOk,
     };
   }
@@ -336,7 +339,8 @@ export class Peer {
   /** The target's SYN to our port, for what it opens itself; `port` becomes ours. */
   async dialled(via: number, dialPort: number): Promise<Seen> {
     await this.open(via);
-    const isOurs = (seen: Seen): boolean => seen.flags === "S" && seen.fields.destinationPort === dialPort;
+    const isOurs = (seen: Seen): boolean =>
+      /^S[EC]*$/.test(seen.flags) && seen.fields.destinationPort === dialPort;
     // It may have come before the answer to our own SYN.
     const syn = await this.until(() => this.all.find(isOurs), PATIENCE_MS);
     if (syn === null) throw new Error("the target opens no connection");

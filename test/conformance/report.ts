@@ -9,7 +9,7 @@ export interface Outcome {
 
 type Verdict = "same" | "different" | "FAILED";
 
-function judge({ scenario, ours, linux }: Outcome): { verdict: Verdict; remarks: string[] } {
+export function judge({ scenario, ours, linux }: Outcome): { verdict: Verdict; remarks: string[] } {
   const remarks: string[] = [];
   if (ours !== scenario.expected) remarks.push(`expected of ours: ${scenario.expected}`);
   if (linux !== ours && linux !== scenario.linux?.shows)

@@ -6,6 +6,8 @@ export interface Scenario {
   /** The clause that decides what is expected. */
   rfc: string;
   v6?: boolean;
+  /** After the others, because it would be felt by them. */
+  alone?: boolean;
   /** What was seen, in `tell`'s words. Throws when something that it builds on does not happen. */
   run(peer: Peer): Promise<string>;
   /** Of our stack. */

@@ -70,13 +70,16 @@ export function takeMark(c: TcpConnection, segment: Segment): void {
   ecn.echoing = true;
 }
 
-/** §6.1.2: an ACK with ECE halves the window as a loss would, once for all data of one window. */
-export function takeEcho(c: TcpConnection, segment: Segment, now: number): void {
+/**
+ * §6.1.2: an ACK with ECE reduces the window as a loss would, once for all data of one window.
+ * @param flight what was outstanding before the ACK
+ */
+export function takeEcho(c: TcpConnection, segment: Segment, flight: number, now: number): void {
   const { ecn, snd } = c;
   if (!ecn.enabled || !segment.has(TCP_ECE) || segment.has(TCP_SYN) || !seqLt(ecn.reducedAt, snd.una)) return;
   ecn.reducedAt = snd.nxt;
   ecn.cwrOwed = true;
   c.context.counters.tcpEcnReductions++;
   // A loss episode has reduced the window already.
-  if (snd.recovery.phase === "open") snd.congestion.onEcnEcho(snd.outstanding, now);
+  if (snd.recovery.phase === "open") snd.congestion.onEcnEcho(flight, now);
 }

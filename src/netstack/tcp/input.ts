@@ -181,8 +181,9 @@ function checkAck(c: TcpConnection, segment: Segment, now: Milliseconds): boolea
     return false;
   }
   if (ahead >= 0) {
+    const flight = snd.outstanding;
     c.bytesOut += snd.onAck(segment, now);
-    takeEcho(c, segment, now);
+    takeEcho(c, segment, flight, now);
     armAfterAck(c, ahead > 0, now);
     if (ahead > 0) c.onAcknowledged(now);
   }

@@ -144,6 +144,30 @@ export const HANDSHAKE: readonly Scenario[] = [
     expected: "silence; R 1",
   },
   {
+    name: "SYN-RECEIVED: a segment beyond the window is answered with an ACK",
+    rfc: "9293 §3.10.7.4, first step",
+    async run(p) {
+      p.syn(SINK);
+      await p.expect("SYN-ACK");
+      p.send({ seq: 100_000, ack: 1 });
+      return p.reply();
+    },
+    expected: "A 1 ack 1",
+  },
+  {
+    name: "SYN-RECEIVED: a RST beyond the window is dropped",
+    rfc: "9293 §3.10.7.4, first step; 5961 §3.2",
+    async run(p) {
+      p.syn(SINK);
+      await p.expect("SYN-ACK");
+      p.send({ flags: "R", seq: 100_000 });
+      const first = await p.reply();
+      p.write("x");
+      return `${first}; ${await p.reply()}`;
+    },
+    expected: "silence; A 1 ack 2",
+  },
+  {
     name: "SYN-RECEIVED: another SYN, in the window, does not end it",
     rfc: "9293 §3.10.7.4, fourth step; 5961 §4",
     async run(p) {

@@ -1,6 +1,7 @@
 import type { Scenario } from "../scenario.js";
 import { CLOSE_SCENARIOS } from "./close.js";
 import { DATA } from "./data.js";
+import { ECN, FLOODED } from "./ecn.js";
 import { HANDSHAKE } from "./handshake.js";
 import { ICMP_UDP } from "./icmp-udp.js";
 import { IP } from "./ip.js";
@@ -19,4 +20,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...IP,
   ...ICMP_UDP,
   ...IPV6,
+  ...ECN,
+  ...FLOODED,
 ];
