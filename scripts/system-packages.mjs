@@ -26,6 +26,12 @@ const PACKAGES = {
   python3: ["/usr/bin/python3"],
   "python3-prometheus-client": ["/usr/lib/python3/dist-packages/prometheus_client/parser.py"],
   faketime: ["faketime"],
+  nftables: ["nft"],
+  openvpn: ["openvpn"],
+  "strongswan-charon": ["/usr/lib/ipsec/charon"],
+  "strongswan-swanctl": ["swanctl"],
+  "libstrongswan-standard-plugins": ["/usr/lib/ipsec/plugins/libstrongswan-openssl.so"],
+  "libcharon-extra-plugins": ["/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"],
 };
 
 /**
@@ -45,7 +51,7 @@ const RESOLVED_DIR = join(ROOT, ".cache/resolved");
 const POLICY = "/usr/sbin/policy-rc.d";
 
 const isThere = command =>
-  command.endsWith(".py")
+  /\.(py|so)$/.test(command)
     ? existsSync(command)
     : spawnSync("sh", ["-c", `command -v ${command}`]).status === 0;
 

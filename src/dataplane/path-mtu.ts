@@ -59,6 +59,8 @@ export class PathMtu implements Timed {
   /** Bytes of the largest inner packet. */
   size: number;
   state: PathMtuState = "unanswered";
+  /** The peer has answered on this path. */
+  answers = false;
   /** Times that a size in use stopped passing. */
   blackHoles = 0;
   wakeAt: Milliseconds = NEVER;
@@ -69,8 +71,7 @@ export class PathMtu implements Timed {
   /** What to do at `deadline`. */
   private next: "nothing" | "restart" | "confirm" | "attempt" | "judge" = "nothing";
   private deadline: Milliseconds = NEVER;
-  /** This path has answered before. */
-  private answers = false;
+
   private quietUntil: Milliseconds = Number.NEGATIVE_INFINITY;
   private raiseAt: Milliseconds = NEVER;
   // The search: `low` passes, `high` may, `candidate` is asked about.

@@ -58,7 +58,7 @@ export class PeerLink implements Link, PathObserver, PathProber {
 
   /** A standard peer may refuse our inner address and still answer the one that it talks to. */
   suspect(local: Address, remote: Address, now: Milliseconds): void {
-    if (this.search.state === "unanswered" && !this.source?.equals(local)) {
+    if (!this.search.answers && !this.source?.equals(local)) {
       this.setEcho(local, remote);
       this.search.restart(now);
     } else {

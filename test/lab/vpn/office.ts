@@ -141,7 +141,7 @@ export async function snapshot({ laptop }: World): Promise<Record<string, string
       .replace(/ packets \d+ bytes \d+/g, "")
       .split("\n")
       // A VPN's device has another link-local address each time.
-      .filter(line => !(line.includes("fe80::") && /\b(vpn|tun)7\b/.test(line)));
+      .filter(line => !(line.includes("fe80::") && /\b(vpn7|tun7|ipsec0)\b/.test(line)));
     taken[name] = name === "hosts" ? text : lines.sort().join("\n");
   }
   return taken;
