@@ -26,7 +26,6 @@ const PACKAGES = {
   python3: ["/usr/bin/python3"],
   "python3-prometheus-client": ["/usr/lib/python3/dist-packages/prometheus_client/parser.py"],
   faketime: ["faketime"],
-  nftables: ["nft"],
   openvpn: ["openvpn"],
   "strongswan-charon": ["/usr/lib/ipsec/charon"],
   "strongswan-swanctl": ["swanctl"],
