@@ -113,6 +113,8 @@ function checkSequence(c: TcpConnection, segment: Segment, now: Milliseconds): b
     segment.length = 0;
     segment.flags &= ~TCP_FIN;
     rcv.ackNow = true;
+    // At once: a later step may drop the segment.
+    c.wantTurn();
     return true;
   }
   c.context.counters.tcpOutOfWindow++;

@@ -88,7 +88,8 @@ export class Receiver {
   /** The window field of a SYN: not scaled (RFC 7323 §2.2). */
   offerInitialWindow(): number {
     this.initialWindow = Math.min(this.space, 0xffff);
-    this.edge = seqAdd(this.nxt, this.initialWindow);
+    // An ACK may have offered more since the SYN-ACK was sent first: this repeats it, and takes nothing back.
+    this.edge = seqMax(this.edge, seqAdd(this.nxt, this.initialWindow));
     return this.initialWindow;
   }
 
