@@ -12,6 +12,12 @@ export class Prng implements Random {
     for (let i = 0; i < 16; i++) this.uint32();
   }
 
+  /** For runs with neighbouring numbers, which the generator alone would start much alike. */
+  static numbered(run: number): Prng {
+    const mixed = Math.imul(run ^ (run >>> 15), 0x9e3779b1);
+    return new Prng(Math.imul(mixed ^ (mixed >>> 13), 0x85ebca6b));
+  }
+
   uint32(): number {
     const t = this.x ^ (this.x << 11);
     this.x = this.y;

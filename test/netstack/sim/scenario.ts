@@ -33,7 +33,7 @@ export interface Scenario {
 const NO_LIMIT = 1e9;
 
 export function scenarioOf(seed: number): Scenario {
-  const random = new Prng(seed);
+  const random = Prng.numbered(seed);
   const harsh = random.chance(0.3);
   const scripted = random.chance(0.25);
   const tunLike = !scripted && random.chance(0.15);
