@@ -27,6 +27,7 @@ const PER_SECOND = 20_000;
 const SECONDS = 40;
 /** First try, a cookie, and the second 5 s later; one more of each may be lost among the flood. */
 const SESSION_LIMIT_MS = 20_000;
+const ATTEMPTS = 5;
 const NOBODY = 65534;
 
 /** Cookie replies that reach the laptop are counted: type 3, 64 bytes. */
@@ -53,19 +54,22 @@ async function byCookie(
   const flooder = internet.spawn(process.execPath, args);
   try {
     await flooder.waitForLine(/under load/);
-    const before = await cookies(laptop);
-    const start = performance.now();
-    await connect();
-    const session = async (): Promise<void> => {
-      const handshakes = await laptop.run("wg", ["show", device, "latest-handshakes"]);
-      assert(/\t[1-9]\d*$/m.test(handshakes), `none: ${handshakes}`);
-    };
-    await eventually("a session", session, SESSION_LIMIT_MS);
-    const ms = Math.round(performance.now() - start);
-    assert(flooder.running, "the flood was over");
-    const received = (await cookies(laptop)) - before;
-    assert(received > 0, "it needed no cookie: there was no load");
-    return `${ms} ms, ${received} cookies`;
+    for (let attempt = 1; ; attempt++) {
+      const before = await cookies(laptop);
+      const start = performance.now();
+      await connect();
+      const session = async (): Promise<void> => {
+        const handshakes = await laptop.run("wg", ["show", device, "latest-handshakes"]);
+        assert(/\t[1-9]\d*$/m.test(handshakes), `none: ${handshakes}`);
+      };
+      await eventually("a session", session, SESSION_LIMIT_MS);
+      const ms = Math.round(performance.now() - start);
+      assert(flooder.running, "the flood was over");
+      const received = (await cookies(laptop)) - before;
+      // boringtun works on the first hundred messages of each second without one.
+      if (received > 0) return `${ms} ms, ${received} cookies`;
+      assert(attempt < ATTEMPTS, "it needed no cookie: there was no load");
+    }
   } finally {
     await flooder.stop();
   }
@@ -122,11 +126,13 @@ async function atTheirServer(l: Lab, theirs: Implementation): Promise<void> {
     await czctl.up();
     await czctl.waitUntilConnected();
     const peer = ["set", "czctl0", "peer", server.publicKey];
-    await laptop.run("wg", [...peer, "remove"]);
     const key = join(laptop.dir, "preshared-key");
     writeFileSync(key, presharedKey, { mode: 0o600 });
     const again = ["preshared-key", key, "endpoint", ENDPOINT, "persistent-keepalive", "1"];
-    return byCookie(l, server.publicKey, "czctl0", () => laptop.run("wg", [...peer, ...again]));
+    return byCookie(l, server.publicKey, "czctl0", async () => {
+      await laptop.run("wg", [...peer, "remove"]);
+      await laptop.run("wg", [...peer, ...again]);
+    });
   });
   await czctl.exec(["down"]);
   for (const program of programs) await stop(cluster, program);
