@@ -7,7 +7,8 @@
  * until the window ends, or a ready descriptor that nobody reads would keep the loop turning.
  */
 import { ENDPOINT_BYTES, type Milliseconds, NEVER } from "../base/index.js";
-import { EAGAIN, EPOLLIN, type UdpSocket } from "../linux/index.js";
+import { EAGAIN, EPOLLIN } from "../linux/index.js";
+import type { Bind } from "./bind.js";
 import type { Context } from "./context.js";
 import type { Machine, Source } from "./loop.js";
 
@@ -31,7 +32,7 @@ export type TakeDatagrams = (
 
 export class HandshakeIntake implements Source, Machine {
   private readonly context: Context;
-  private readonly socket: UdpSocket;
+  private readonly socket: Bind;
   private readonly take: TakeDatagrams;
   private readonly buffer: number;
   private readonly endpoint: number;
@@ -39,7 +40,7 @@ export class HandshakeIntake implements Source, Machine {
   private windowEnd: Milliseconds = -NEVER;
   private paused = false;
 
-  constructor(context: Context, socket: UdpSocket, take: TakeDatagrams) {
+  constructor(context: Context, socket: Bind, take: TakeDatagrams) {
     this.context = context;
     this.socket = socket;
     this.take = take;

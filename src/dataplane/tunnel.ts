@@ -12,9 +12,10 @@
  * Incoming datagrams arrive as GRO batches and are opened in place and handed to the stack.
  */
 import { type Address, ENDPOINT_BYTES, hasLocalAddress, type Milliseconds, NEVER } from "../base/index.js";
-import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT, type UdpSocket } from "../linux/index.js";
+import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT } from "../linux/index.js";
 import { type Stack, TimerHeap } from "../netstack/index.js";
 import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
+import type { Bind } from "./bind.js";
 import type { Context } from "./context.js";
 import { writeEchoRequest } from "./echo-request.js";
 import type { Machine, Source } from "./loop.js";
@@ -34,7 +35,7 @@ const PROBE_HEAD_BYTES = 64 + HEADER_BYTES;
 const MAX_PROBE_BYTES = MAX_RUN_BYTES - PROBE_HEAD_BYTES - TRAILER_BYTES;
 
 export class Tunnel implements Source, Machine, DatagramOutput {
-  readonly socket: UdpSocket;
+  readonly socket: Bind;
   /** Send errors by errno, shown in status. */
   readonly counters: { sendErrors: number; sendBlocked: number } = { sendErrors: 0, sendBlocked: 0 };
   private readonly context: Context;
@@ -55,7 +56,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   /** Searches of paths' MTUs. */
   private readonly searches: TimerHeap = new TimerHeap();
 
-  constructor(context: Context, socket: UdpSocket) {
+  constructor(context: Context, socket: Bind) {
     const { arena } = context;
     this.context = context;
     this.socket = socket;
