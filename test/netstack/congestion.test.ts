@@ -119,6 +119,63 @@ t.test(
   },
 );
 
+/** A round trip of ten ACKs that measure `rtt`. Returns the window after it, in segments. */
+function round(control: Cubic | NewReno, rtt: number): number {
+  for (let i = 0; i < 10; i++) {
+    const bytes = control.cwnd / 10;
+    const sample = { delivered: bytes, lost: 0, inFlight: control.cwnd, rate: 0, appLimited: false };
+    control.onSample({ ...sample, roundStart: i === 0, rtt, now: 0 }, rtt);
+    control.onAck(bytes, 0, rtt);
+  }
+  return control.cwnd / MSS;
+}
+
+t.test(
+  "RFC 9406 §4.2: slow start slows down when round trips become longer, and ends five rounds later",
+  async t => {
+    for (const control of [new Cubic(), new NewReno()]) {
+      control.setMss(MSS);
+      let window = 10;
+      for (const rtt of [50, 50, 54]) {
+        const grown = round(control, rtt);
+        t.ok(grown > 2.4 * window, `${control.name}: doubles and more per round of ten ACKs at ${rtt} ms`);
+        window = grown;
+      }
+      round(control, 61);
+      const conservative = control.cwnd / MSS;
+      for (let i = 0; i < 4; i++) round(control, 70);
+      t.ok(control.cwnd / MSS > 2 * conservative, "a quarter as fast, but it grows");
+      t.equal(control.ssthresh, 0x3fffffff);
+      round(control, 70);
+      t.ok(control.ssthresh < 0x3fffffff && control.cwnd < 1.2 * control.ssthresh, "congestion avoidance");
+    }
+  },
+);
+
+t.test("RFC 9406 §4.2: a round trip that was longer by chance is forgiven", async t => {
+  const control = new Cubic();
+  control.setMss(MSS);
+  for (const rtt of [50, 50, 60, 52]) round(control, rtt);
+  for (let i = 0; i < 4; i++) round(control, 50);
+  t.equal(control.ssthresh, 0x3fffffff);
+});
+
+t.test("a window is spread over its round trip, unless that is short or the window small", async t => {
+  for (const control of [new Cubic(), new NewReno()]) {
+    control.setMss(MSS);
+    round(control, 50);
+    t.equal(control.pacingRate, Number.POSITIVE_INFINITY);
+    while (control.cwnd < 1000 * MSS) round(control, 50);
+    t.ok(control.pacingRate > (1.7 * control.cwnd) / 50 && control.pacingRate <= (2 * control.cwnd) / 50);
+    control.onLoss(control.cwnd, 0);
+    control.onRecovered(0);
+    round(control, 50);
+    t.ok(Math.abs(control.pacingRate / ((1.2 * control.cwnd) / 50) - 1) < 0.05, control.name);
+    round(control, 1);
+    t.equal(control.pacingRate, Number.POSITIVE_INFINITY);
+  }
+});
+
 t.test("RFC 6937 §3: proportional above ssthresh, bounded below", async t => {
   const prr = new Prr();
   prr.start(100 * MSS, 50 * MSS);

@@ -334,7 +334,7 @@ export class LossRecovery {
     if (delivered === 0 && lost === 0) return;
     rate.finish(delivered, lost + this.untoldLoss, inFlight, latestRtt, rtt.minRtt, now);
     this.untoldLoss = 0;
-    congestion.onSample(rate);
+    congestion.onSample(rate, rtt.srtt);
   }
 
   private forgetSacks(): void {

@@ -19,7 +19,7 @@
 import type { Milliseconds } from "../../../base/index.js";
 import type { AckSample } from "../delivery-rate.js";
 import { Aggregation } from "./aggregation.js";
-import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
+import { type CongestionControl, initialWindow, SHORT_PATH_MS, UNLIMITED } from "./control.js";
 
 /** 4 ln 2: doubles the rate each round (§5.3.1.1). */
 const STARTUP_GAIN = 2.77;
@@ -43,9 +43,11 @@ const ECN_BETA = 0.85;
 const BOUND_GROWTH = 1.1;
 const PROBE_RTT_INTERVAL_MS: Milliseconds = 10_000;
 const PROBE_RTT_MS: Milliseconds = 200;
-/** Slightly below the measured rate, so that no queue stands (§5.6.2). */
-const PACING_MARGIN = 0.99;
-const SHORT_PATH_MS: Milliseconds = 2;
+/** A queue this long (as in RFC 9406 §4.3), for so many ACKs in a row, and start-up has reached the path's rate. */
+const MIN_DELAY_MS: Milliseconds = 4;
+const MAX_DELAY_MS: Milliseconds = 16;
+const DELAY_DIVISOR = 8;
+const DELAYED_ACKS = 8;
 
 type Phase = "startup" | "drain" | "cruise" | "probe-rtt";
 
@@ -79,6 +81,9 @@ export class Bbr implements CongestionControl {
   private roundLost = 0;
   /** A round whose samples the application held down cannot show that the path is full. */
   private roundLimited = false;
+  /** ACKs in a row that a queue delayed; enough of them hold start-up's growth. */
+  private delayedAcks = 0;
+  private roundHeld = false;
   private best = 0.1;
   private flatRounds = 0;
   private cycle = 0;
@@ -96,6 +101,7 @@ export class Bbr implements CongestionControl {
     this.roundBytes += sample.delivered;
     this.roundLost += sample.lost;
     if (sample.rate > 0) this.addRate(sample.rate, sample.appLimited);
+    if (this.phase === "startup" && sample.rtt >= 0) this.watchDelay(sample.rtt);
     const lossy = this.isLossy();
     if (lossy && this.phase === "startup") this.phase = "drain";
     if (sample.roundStart) this.endRound(lossy);
@@ -160,6 +166,7 @@ export class Bbr implements CongestionControl {
     if (this.sampled) this.advanceFilter();
     this.sampled = false;
     this.roundLimited = false;
+    this.roundHeld = this.held;
     this.roundBytes = 0;
     this.roundLost = 0;
   }
@@ -173,6 +180,20 @@ export class Bbr implements CongestionControl {
     this.bandwidth = most;
   }
 
+  /**
+   * What start-up sends in one round trip may be more than path and queue hold, and is lost before anything says so.
+   * It stops growing as soon as a queue shows, and is over if that round brought no more.
+   */
+  private watchDelay(rtt: Milliseconds): void {
+    const threshold = Math.max(MIN_DELAY_MS, Math.min(this.minRtt / DELAY_DIVISOR, MAX_DELAY_MS));
+    this.delayedAcks = rtt >= this.minRtt + threshold ? this.delayedAcks + 1 : 0;
+    if (this.held) this.roundHeld = true;
+  }
+
+  private get held(): boolean {
+    return this.delayedAcks >= DELAYED_ACKS;
+  }
+
   /** §5.3.1.2. */
   private checkFull(): void {
     if (this.bandwidth >= GROWTH * this.best) {
@@ -181,7 +202,7 @@ export class Bbr implements CongestionControl {
     } else {
       this.flatRounds++;
     }
-    if (this.flatRounds >= FLAT_ROUNDS) this.phase = "drain";
+    if (this.flatRounds >= (this.roundHeld ? 1 : FLAT_ROUNDS)) this.phase = "drain";
   }
 
   private limit(bytes: number, beta: number): void {
@@ -203,7 +224,8 @@ export class Bbr implements CongestionControl {
 
   private step(inFlight: number, lossy: boolean, now: Milliseconds): void {
     const { product } = this;
-    if (this.phase === "drain" && inFlight <= product) this.cruise(2, now);
+    // Without a pacer the window alone drains.
+    if (this.phase === "drain" && (inFlight <= product || this.minRtt < SHORT_PATH_MS)) this.cruise(2, now);
     if (this.phase === "probe-rtt") {
       if (now < this.probeEnd) return;
       // Whatever it has become: the route may be longer now.
@@ -240,15 +262,12 @@ export class Bbr implements CongestionControl {
     let target =
       (phase === "startup" ? STARTUP_GAIN : WINDOW_GAIN) * product + this.aggregation.extra + 3 * mss;
     if (phase === "probe-rtt") target = product / 2;
-    target = Math.max(Math.min(target, this.bound), 4 * mss);
+    target = Math.max(Math.min(target, this.bound, UNLIMITED), 4 * mss);
     // Up by what was delivered, so that a time-out's single segment grows as slow start does.
     const grown = this.cwnd + delivered;
-    this.cwnd = Math.ceil(
-      Math.min(
-        phase === "startup" ? Math.max(this.cwnd, Math.min(grown, target)) : Math.min(grown, target),
-        UNLIMITED,
-      ),
-    );
+    if (phase !== "startup") this.cwnd = Math.min(grown, target);
+    else if (!this.held && this.cwnd < target) this.cwnd = Math.min(grown, target);
+    this.cwnd = Math.ceil(this.cwnd);
   }
 
   private setPacing(): void {
@@ -258,11 +277,11 @@ export class Bbr implements CongestionControl {
       return;
     }
     const initial = phase === "startup" ? initialWindow(mss) / minRtt : mss / 1000;
-    this.pacingRate = PACING_MARGIN * this.gain * Math.max(this.bandwidth, initial);
+    this.pacingRate = this.gain * Math.max(this.bandwidth, initial);
   }
 
   private get gain(): number {
-    if (this.phase === "startup") return STARTUP_GAIN;
+    if (this.phase === "startup") return this.held ? 1 : STARTUP_GAIN;
     if (this.phase === "drain") return DRAIN_GAIN;
     return this.phase === "cruise" ? (CYCLE[this.cycle] as number) : 1;
   }

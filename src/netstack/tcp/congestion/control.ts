@@ -22,7 +22,7 @@ export interface CongestionControl {
   /** `bytes` were delivered outside of recovery, while the window was the limit. */
   onAck(bytes: number, now: Milliseconds, srtt: Milliseconds): void;
   /** Every ACK that delivered something or showed a loss, in recovery or not; before its `onAck`. */
-  onSample(sample: AckSample): void;
+  onSample(sample: AckSample, srtt: Milliseconds): void;
   /** A loss episode begins: sets `ssthresh`. `outstanding` is RFC 5681's FlightSize. */
   onLoss(outstanding: number, now: Milliseconds): void;
   /** The episode is over, also one that a time-out began when `modelBased`. */
@@ -49,4 +49,19 @@ export const UNLIMITED = 0x3fffffff;
 /** RFC 6928 §2. */
 export function initialWindow(mss: number): number {
   return Math.min(INITIAL_WINDOW_SEGMENTS * mss, Math.max(2 * mss, 14_600));
+}
+
+/** Round trips below this are not paced: a timer per burst would cost more than the queue that it avoids. */
+export const SHORT_PATH_MS: Milliseconds = 2;
+/** Nor are windows below this: they leave in one system call, and any queue takes them. */
+const SMALL_WINDOW_BYTES = 64 << 10;
+/** A window-based sender must be able to double within a round trip, and not be held back afterwards. */
+const SLOW_START_PACING = 2;
+const AVOIDANCE_PACING = 1.2;
+
+/** What spreads a window over its round trip, in bytes per millisecond. */
+export function pacingRateOf(control: CongestionControl, srtt: Milliseconds): number {
+  if (srtt < SHORT_PATH_MS || control.cwnd < SMALL_WINDOW_BYTES) return Number.POSITIVE_INFINITY;
+  const gain = control.cwnd < control.ssthresh / 2 ? SLOW_START_PACING : AVOIDANCE_PACING;
+  return (gain * control.cwnd) / srtt;
 }

@@ -15,7 +15,9 @@
  * Windows are in bytes, the cubic itself in segments and seconds as in the RFC.
  */
 import type { Milliseconds } from "../../../base/index.js";
-import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
+import type { AckSample } from "../delivery-rate.js";
+import { type CongestionControl, initialWindow, pacingRateOf, UNLIMITED } from "./control.js";
+import { HyStart } from "./hystart.js";
 
 /** §4.6, §5. */
 const BETA = 0.7;
@@ -28,10 +30,11 @@ const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 export class Cubic implements CongestionControl {
   readonly name = "cubic";
   readonly modelBased = false;
-  readonly pacingRate: number = Number.POSITIVE_INFINITY;
+  pacingRate: number = Number.POSITIVE_INFINITY;
   cwnd = 0;
   ssthresh: number = UNLIMITED;
   private mss = 0;
+  private readonly hystart: HyStart = new HyStart();
   private untouched = true;
   /** Window before the last reduction, in segments. */
   private wMax = 0.1;
@@ -60,14 +63,20 @@ export class Cubic implements CongestionControl {
     this.untouched = false;
     let left = bytes;
     if (this.cwnd < this.ssthresh) {
-      const grown = Math.min(left, this.ssthresh - this.cwnd);
+      const first = this.ssthresh === UNLIMITED;
+      const grown = Math.min(first ? this.hystart.growth(left) : left, this.ssthresh - this.cwnd);
       this.cwnd += grown;
-      left -= grown;
+      left = first ? 0 : left - grown;
     }
     if (left > 0) this.avoidCongestion(left, now, srtt);
   }
 
-  onSample(): void {}
+  onSample(sample: AckSample, srtt: Milliseconds): void {
+    this.pacingRate = pacingRateOf(this, srtt);
+    if (this.ssthresh < UNLIMITED) return;
+    this.hystart.onSample(sample);
+    if (this.hystart.over) this.ssthresh = this.cwnd;
+  }
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.remember();

@@ -1,14 +1,17 @@
 /** The reference: slow start and congestion avoidance of RFC 5681, with the byte counting of RFC 3465. */
 import type { Milliseconds } from "../../../base/index.js";
-import { type CongestionControl, initialWindow, UNLIMITED } from "./control.js";
+import type { AckSample } from "../delivery-rate.js";
+import { type CongestionControl, initialWindow, pacingRateOf, UNLIMITED } from "./control.js";
+import { HyStart } from "./hystart.js";
 
 export class NewReno implements CongestionControl {
   readonly name = "newreno";
   readonly modelBased = false;
-  readonly pacingRate: number = Number.POSITIVE_INFINITY;
+  pacingRate: number = Number.POSITIVE_INFINITY;
   cwnd = 0;
   ssthresh: number = UNLIMITED;
   private mss = 0;
+  private readonly hystart: HyStart = new HyStart();
   private untouched = true;
   /** Before the last reduction, until it is over; 0 for none. */
   private priorCwnd = 0;
@@ -25,9 +28,10 @@ export class NewReno implements CongestionControl {
     this.untouched = false;
     let left = bytes;
     if (this.cwnd < this.ssthresh) {
-      const grown = Math.min(left, this.ssthresh - this.cwnd);
+      const first = this.ssthresh === UNLIMITED;
+      const grown = Math.min(first ? this.hystart.growth(left) : left, this.ssthresh - this.cwnd);
       this.cwnd += grown;
-      left -= grown;
+      left = first ? 0 : left - grown;
     }
     this.counted += left;
     if (this.counted >= this.cwnd) {
@@ -36,7 +40,12 @@ export class NewReno implements CongestionControl {
     }
   }
 
-  onSample(): void {}
+  onSample(sample: AckSample, srtt: Milliseconds): void {
+    this.pacingRate = pacingRateOf(this, srtt);
+    if (this.ssthresh < UNLIMITED) return;
+    this.hystart.onSample(sample);
+    if (this.hystart.over) this.ssthresh = this.cwnd;
+  }
 
   onLoss(outstanding: number, _now: Milliseconds): void {
     this.untouched = false;
