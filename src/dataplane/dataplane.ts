@@ -50,8 +50,8 @@ import { type UapiOwner, UapiServer } from "./uapi-server.js";
 
 type Start = Extract<ToDataplane, { type: "start" }>;
 
-/** `CZCTL_CONGESTION=bbr` for long and lossy paths; it paces, which costs speed on a fast local network. */
-const CONGESTION: StackOptions["congestion"] = process.env.CZCTL_CONGESTION === "bbr" ? "bbr" : "cubic";
+/** `CZCTL_CONGESTION=cubic`: fairer to others behind a short queue, slow on lines that lose (docs/decisions/0011). */
+const CONGESTION: StackOptions["congestion"] = process.env.CZCTL_CONGESTION === "cubic" ? "cubic" : "bbr";
 /** Virtual size; pages become resident as they are used. */
 const ARENA_BYTES = 512 << 20;
 const PACKET_AREA_BYTES = 4 << 20;

@@ -16,6 +16,7 @@ export interface StackOptions {
   maxRingBytes: number;
   /** Window offered while no receive ring is attached. */
   defaultWindowBytes: number;
+  /** docs/decisions/0011-congestion-control.md */
   congestion: "bbr" | "cubic" | "newreno";
   /** Without progress for this long a connection ends with "timeout"; Infinity for the usual count of time-outs. */
   userTimeoutMs: number;
@@ -43,7 +44,7 @@ export const DEFAULT_STACK_OPTIONS: Readonly<StackOptions> = {
   linkShare: 1,
   maxRingBytes: 4 << 20,
   defaultWindowBytes: 64 << 10,
-  congestion: "cubic",
+  congestion: "bbr",
   userTimeoutMs: Number.POSITIVE_INFINITY,
   nagle: false,
   keepAliveIdleMs: Number.POSITIVE_INFINITY,

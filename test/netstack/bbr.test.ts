@@ -77,11 +77,11 @@ t.test("whatever the link does, transfers arrive whole and leave nothing behind"
 });
 
 /** A path of RTT_MS and RATE, and a sender that sends what it may: one ACK per millisecond. */
-function drive(bbr: Bbr, ms: number, change: Partial<AckSample> = {}): void {
+function drive(bbr: Bbr, ms: number, change: Partial<AckSample> = {}, path = RATE): void {
   for (let i = 0; i < ms; i++) {
     now++;
     const inFlight = Math.min(bbr.cwnd, bbr.pacingRate * RTT_MS);
-    const delivered = Math.min(RATE, inFlight / RTT_MS);
+    const delivered = Math.min(path, inFlight / RTT_MS);
     const roundStart = now % RTT_MS === 0;
     bbr.onSample({
       delivered,
@@ -114,7 +114,7 @@ t.test("§5.6.4: in the end the window is twice what fills the path, and pacing 
 });
 
 t.test(
-  "§5.3.1.3: a queue that overflows ends the start-up; so many lost segments by chance do not",
+  "§5.3.1.3: a queue that overflows ends a start-up that gains nothing; as many losses as chance brings do not",
   async t => {
     const random = started(200);
     drive(random, 60, { lost: 0.03 * RATE });
@@ -151,6 +151,23 @@ t.test(
     t.equal(bbr.cwnd, before);
   },
 );
+
+t.test("§5.3.3.4: a path that has become much faster is found within two", async t => {
+  const bbr = started(3000);
+  drive(bbr, 2000, {}, 20 * RATE);
+  t.ok(bbr.pacingRate > 10 * RATE, `${(bbr.pacingRate / RATE).toFixed(1)} times as fast`);
+});
+
+t.test("§5.3.1: start-up stops growing while a queue shows, and goes on when it was jitter", async t => {
+  const free = started(30);
+  const before = free.cwnd;
+  drive(free, 20, { rtt: RTT_MS + 8 });
+  const held = free.cwnd;
+  drive(free, 20);
+  const again = started(70);
+  t.ok(held < before + 9 * RATE && held > before, "eight ACKs to be sure");
+  t.ok(free.cwnd > held && free.cwnd < again.cwnd, `${before} ${held} ${free.cwnd} ${again.cwnd}`);
+});
 
 t.test("§5.3.4.3: a path that has become longer is believed after ten seconds", async t => {
   const bbr = started(3000);

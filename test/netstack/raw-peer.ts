@@ -158,7 +158,9 @@ export class RawPeer implements Link, StackHandler {
     this.in = this.arena.reserve(65_600);
     this.scratch = this.arena.reserve(1 << 20);
     const { arena, pool } = this;
-    this.stack = new Stack({ arena, pool, random: new Prng(7), handler: this, options: options.stack ?? {} });
+    // What is told segment by segment here are windows (RFC 5681); a model's pace has tests of its own.
+    const stackOptions = { congestion: "cubic", ...options.stack } as const;
+    this.stack = new Stack({ arena, pool, random: new Prng(7), handler: this, options: stackOptions });
     const ringBytes = options.ringBytes ?? 65_536;
     this.receiveRing = new Ring(arena, pool, ringBytes);
     this.sendRing = new Ring(arena, pool, ringBytes);

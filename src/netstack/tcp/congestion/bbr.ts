@@ -26,6 +26,9 @@ const STARTUP_GAIN = 2.77;
 /** §5.3.2: what start-up may have queued is gone after one round. */
 const DRAIN_GAIN = 0.35;
 const CYCLE: readonly number[] = [1.25, 0.75, 1, 1, 1, 1, 1, 1];
+/** By the end of which part of the cycle a probe's ACKs are back, and what they must show to call for more. */
+const PROBE_SEEN = 2;
+const PROBE_SUCCESS = 1.2;
 /** Window over the bandwidth-delay product: room for delayed ACKs, and to see a faster path (§5.6.4.2). */
 const WINDOW_GAIN = 2;
 /** Start-up is over when three rounds have brought less than a quarter more (§5.3.1.2). */
@@ -87,6 +90,8 @@ export class Bbr implements CongestionControl {
   private best = 0.1;
   private flatRounds = 0;
   private cycle = 0;
+  /** Bandwidth when the last probe for more began. */
+  private probedFrom: number = Number.POSITIVE_INFINITY;
   private cycleStart: Milliseconds = 0.1;
   /** Most that may be in flight since a queue overflowed or said so. */
   private bound: number = UNLIMITED;
@@ -103,7 +108,6 @@ export class Bbr implements CongestionControl {
     if (sample.rate > 0) this.addRate(sample.rate, sample.appLimited);
     if (this.phase === "startup" && sample.rtt >= 0) this.watchDelay(sample.rtt);
     const lossy = this.isLossy();
-    if (lossy && this.phase === "startup") this.phase = "drain";
     if (sample.roundStart) this.endRound(lossy);
     if (sample.rtt >= 0) this.updateMinRtt(sample.rtt, sample.now);
     if (this.minRtt === Number.POSITIVE_INFINITY) return;
@@ -160,8 +164,8 @@ export class Bbr implements CongestionControl {
   }
 
   private endRound(lossy: boolean): void {
-    if (this.phase === "startup" && this.sampled && !this.roundLimited) this.checkFull();
-    if (lossy) this.limit(this.roundBytes, LOSS_BETA);
+    if (this.phase === "startup" && this.sampled && (lossy || !this.roundLimited)) this.checkFull(lossy);
+    else if (lossy) this.limit(this.roundBytes, LOSS_BETA);
     else if (this.bound < UNLIMITED) this.bound = Math.min(this.bound * BOUND_GROWTH, UNLIMITED);
     if (this.sampled) this.advanceFilter();
     this.sampled = false;
@@ -195,14 +199,14 @@ export class Bbr implements CongestionControl {
   }
 
   /** §5.3.1.2. */
-  private checkFull(): void {
+  private checkFull(lossy: boolean): void {
     if (this.bandwidth >= GROWTH * this.best) {
       this.best = this.bandwidth;
       this.flatRounds = 0;
     } else {
       this.flatRounds++;
     }
-    if (this.flatRounds >= (this.roundHeld ? 1 : FLAT_ROUNDS)) this.phase = "drain";
+    if (this.flatRounds >= (this.roundHeld || lossy ? 1 : FLAT_ROUNDS)) this.phase = "drain";
   }
 
   private limit(bytes: number, beta: number): void {
@@ -239,9 +243,24 @@ export class Bbr implements CongestionControl {
       this.freshRtt = Number.POSITIVE_INFINITY;
       this.probeEnd = now + PROBE_RTT_MS + this.minRtt;
     } else if (this.mayAdvance(inFlight, product, lossy, now)) {
-      this.cruise((this.cycle + 1) % CYCLE.length, now);
+      this.advance(now);
     }
     this.restarted = false;
+  }
+
+  /**
+   * A probe that brought what it asked for goes on as start-up did (as §5.3.3.4 raises its slope): a flow that
+   * began beside others, or whose path has become faster, need not wait eight round trips for each quarter.
+   */
+  private advance(now: Milliseconds): void {
+    if (this.cycle === PROBE_SEEN && this.bandwidth >= PROBE_SUCCESS * this.probedFrom) {
+      this.phase = "startup";
+      this.best = this.bandwidth;
+      this.flatRounds = 0;
+      return;
+    }
+    this.cruise((this.cycle + 1) % CYCLE.length, now);
+    if (this.cycle === 0) this.probedFrom = this.bandwidth;
   }
 
   /** A probe for more lasts until it is in flight, or lost; making up for it, until it is gone. */
