@@ -3,9 +3,7 @@
  * rights of a kubeconfig. The agent's objects are those of `deploy/czctl.yaml`, which is the chart rendered with
  * its default values. Its keys and devices are in a Secret, written by nobody else; the agents follow it.
  */
-import { readFileSync } from "node:fs";
-import { parseAllDocuments, stringify } from "yaml";
-import { packageVersion } from "../api/index.js";
+import { stringify } from "yaml";
 import { CzctlError } from "../base/index.js";
 import { isLabel } from "../catalog/index.js";
 import {
@@ -16,19 +14,14 @@ import {
   newAgent,
   withoutDevice,
 } from "./devices.js";
-import type { KubernetesObject } from "./discovery/kubernetes-objects.js";
 import { KubernetesError } from "./discovery/resource-watch.js";
 import { KubernetesClient } from "./kubernetes-client.js";
+import { agentManifests, discoveryName, LABELS, type Manifest, type ManifestOptions } from "./manifests.js";
 import { type AgentConfig, type PeerRecord, parseAgentConfig, parsePeers } from "./state.js";
 
 export const DEFAULT_NAMESPACE = "czctl";
 const SECRET = "czctl-agent";
 const POLICY = "czctl-policy";
-/** On everything that is ours; says what an uninstall may delete. */
-const LABELS: Readonly<Record<string, string>> = {
-  "app.kubernetes.io/name": "czctl",
-  "app.kubernetes.io/component": "agent",
-};
 /** Two administrators at the same moment; a third try has never been seen. */
 const ATTEMPTS = 5;
 
@@ -55,30 +48,17 @@ const KINDS: Readonly<Record<string, readonly [group: string, resource: string, 
   NetworkPolicy: ["/apis/networking.k8s.io/v1", "networkpolicies", true],
 };
 
-export interface Manifest extends KubernetesObject {
-  apiVersion: string;
-  kind: string;
-  metadata: NonNullable<KubernetesObject["metadata"]> & { name: string };
-  data?: Record<string, string>;
-  // biome-ignore lint/suspicious/noExplicitAny: each kind has a shape of its own
-  [field: string]: any;
-}
-
 export interface SpaceOptions {
   kubeconfig?: string;
   /** Where the agent is; default: czctl. */
   namespace?: string;
 }
 
-export interface SpaceInstallOptions extends SpaceOptions {
+export interface SpaceInstallOptions extends SpaceOptions, ManifestOptions {
   /** `HOST:PORT` as devices reach the agent. */
   endpoint: string;
-  image?: string;
   teamspace?: string;
   zone?: string;
-  replicas?: number;
-  /** NodePort in place of a LoadBalancer. */
-  nodePort?: number;
   /** Changes nothing; `manifests` says what would be applied, keys left out. */
   dryRun?: boolean;
 }
@@ -90,34 +70,6 @@ export interface SpaceInstallResult {
   /** False: the keys and devices of an earlier installation stay. */
   newKeys: boolean;
   manifests: string;
-}
-
-/** The objects of an installation, without its Secret. */
-export function agentManifests(
-  namespace: string,
-  options: Omit<SpaceInstallOptions, "endpoint">,
-): Manifest[] {
-  if (!isLabel(namespace)) throw badName("namespace", namespace);
-  const text = readFileSync(new URL("../../../deploy/czctl.yaml", import.meta.url), "utf8");
-  const objects = parseAllDocuments(text).map(document => document.toJS() as Manifest);
-  for (const object of objects) {
-    const { metadata } = object;
-    if (object.kind === "Namespace") metadata.name = namespace;
-    if (metadata.namespace !== undefined) metadata.namespace = namespace;
-    // Cluster-wide objects carry the namespace in their names, so that two installations do not share them.
-    if (object.kind.startsWith("ClusterRole")) metadata.name = `czctl-agent-${namespace}`;
-    if (object.kind === "ClusterRoleBinding") object.roleRef.name = metadata.name;
-    for (const subject of object.subjects ?? []) subject.namespace = namespace;
-    if (object.kind === "Deployment") {
-      object.spec.replicas = options.replicas ?? object.spec.replicas;
-      object.spec.template.spec.containers[0].image = options.image ?? `czctl:${packageVersion()}`;
-    }
-    if (object.kind === "Service" && options.nodePort !== undefined) {
-      object.spec.type = "NodePort";
-      object.spec.ports[0].nodePort = options.nodePort;
-    }
-  }
-  return objects;
 }
 
 export async function spaceInstall(options: SpaceInstallOptions): Promise<SpaceInstallResult> {
@@ -142,6 +94,7 @@ export async function spaceInstall(options: SpaceInstallOptions): Promise<SpaceI
     if (["Namespace", "ConfigMap"].includes(object.kind) && (await exists(object))) continue;
     await client.call("PATCH", `${pathOf(object)}?fieldManager=czctl&force=true`, object);
   }
+  await deleteDiscoveryRoles(client, namespace, options.namespaces ?? []);
   const secret = ours("Secret", SECRET, namespace, encodeState(config, []));
   const newKeys = !(await exists(secret));
   if (newKeys) await client.call("POST", collectionOf(secret), secret);
@@ -181,7 +134,30 @@ export async function spaceUninstall(
     await client.call("DELETE", pathOf(object));
     deleted.push(`${object.kind}/${object.metadata.name}`);
   }
+  deleted.push(...(await deleteDiscoveryRoles(client, namespace, [])));
   return { namespace, deleted };
+}
+
+/** Those that an installation made in other namespaces than these (which may be any, and any time ago). */
+async function deleteDiscoveryRoles(
+  client: KubernetesClient,
+  namespace: string,
+  but: readonly string[],
+): Promise<string[]> {
+  const deleted: string[] = [];
+  const labelSelector = Object.entries(LABELS).map(entry => entry.join("="));
+  for (const kind of ["RoleBinding", "Role"]) {
+    const [group, resource] = KINDS[kind] as [string, string, boolean];
+    const query = new URLSearchParams({ labelSelector: labelSelector.join(",") });
+    const { items } = (await client.call("GET", `${group}/${resource}?${query}`)) as { items: Manifest[] };
+    for (const object of items) {
+      const { name, namespace: own = "" } = object.metadata;
+      if (name !== discoveryName(namespace) || but.includes(own)) continue;
+      await client.call("DELETE", pathOf({ ...object, kind }));
+      deleted.push(`${kind}/${name} of ${own}`);
+    }
+  }
+  return deleted;
 }
 
 /** Reads the Secret, changes its devices and writes it back, unless somebody was faster: then again. */

@@ -1,50 +1,18 @@
 /** The chart under the real helm: the same objects as the plain manifests, every value with its effect. */
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { fileURLToPath } from "node:url";
 import t from "tap";
 import { parse, parseAllDocuments } from "yaml";
-import type { Manifest } from "../../src/agent/space.js";
+import { agentManifests } from "../../src/agent/manifests.js";
+import { agentOf, CASES, DEPLOY, find, helm, NO_HELM, render, renderText } from "./chart.js";
 import { helmBinary } from "./cluster.js";
 
-const helm = helmBinary();
-if (helm === null) {
-  t.plan(0, "helm is not built: npm run test:kubernetes (needs Go)");
+if (helmBinary() === null) {
+  t.plan(0, NO_HELM);
   process.exit();
 }
 
-const DEPLOY = fileURLToPath(new URL("../../../deploy/", import.meta.url));
-
-function run(...words: string[]): string {
-  // A HOME of nobody's: helm keeps its settings there.
-  const env = { PATH: process.env.PATH, HOME: tmpdir() };
-  return execFileSync(helm as string, words, { cwd: DEPLOY, encoding: "utf8", env });
-}
-
-function render(...set: string[]): Manifest[] {
-  const values = set.flatMap(one => ["--set-json", one]);
-  const text = run(
-    "template",
-    "czctl",
-    "chart",
-    "--namespace",
-    "czctl",
-    "--kube-version",
-    "1.36.0",
-    ...values,
-  );
-  return parseAllDocuments(text).map(document => document.toJS() as Manifest);
-}
-
-const find = (objects: Manifest[], kind: string, name?: string): Manifest =>
-  objects.find(
-    object => object.kind === kind && (name ?? object.metadata.name) === object.metadata.name,
-  ) as Manifest;
-const agentOf = (objects: Manifest[]) => find(objects, "Deployment").spec.template.spec;
-
 t.test("helm lint", async t => {
-  t.match(run("lint", "--strict", "chart"), /1 chart\(s\) linted, 0 chart\(s\) failed/);
+  t.match(helm("lint", "--strict", "chart"), /1 chart\(s\) linted, 0 chart\(s\) failed/);
 });
 
 t.test("deploy/czctl.yaml is the chart (node scripts/render-chart.mjs HELM)", async t => {
@@ -55,45 +23,92 @@ t.test("deploy/czctl.yaml is the chart (node scripts/render-chart.mjs HELM)", as
   );
 });
 
-t.test("no root, no capability, nothing to write on", async t => {
+t.test("no root, no capability, nothing to write on, probes, limits", async t => {
   const pod = agentOf(render());
-  t.match(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } });
-  t.same(pod.containers[0].securityContext, {
+  const [container, ...others] = pod.containers;
+  t.same(others, [], "one container");
+  t.match(pod.securityContext, {
+    runAsNonRoot: true,
+    runAsUser: 65532,
+    seccompProfile: { type: "RuntimeDefault" },
+  });
+  t.same(container.securityContext, {
     allowPrivilegeEscalation: false,
     readOnlyRootFilesystem: true,
     privileged: false,
     capabilities: { drop: ["ALL"] },
   });
   t.same(pod.volumes, [{ name: "state", emptyDir: { medium: "Memory", sizeLimit: "64Mi" } }]);
-  for (const probe of ["startupProbe", "livenessProbe", "readinessProbe"])
-    t.ok(pod.containers[0][probe], probe);
+  t.notOk(pod.hostNetwork || pod.hostPID || pod.hostIPC, "no namespace of the host's");
+  const paths = { startupProbe: "/healthz", livenessProbe: "/healthz", readinessProbe: "/readyz" };
+  for (const [probe, path] of Object.entries(paths))
+    t.match(container[probe].httpGet, { path, port: "metrics" }, probe);
+  t.match(container.resources, { requests: { cpu: String, memory: String }, limits: { memory: String } });
 });
 
-/** Value as `--set-json` takes it, and what must then be so. */
-const CASES: Record<string, [string, (objects: Manifest[]) => unknown, unknown]> = {
-  "image.repository": ['="r.example/czctl"', o => agentOf(o).containers[0].image, "r.example/czctl:0.1.0"],
-  "image.tag": ['="9"', o => agentOf(o).containers[0].image, "czctl:9"],
-  "image.pullPolicy": ['="Always"', o => agentOf(o).containers[0].imagePullPolicy, "Always"],
-  imagePullSecrets: ['=[{"name":"x"}]', o => agentOf(o).imagePullSecrets, [{ name: "x" }]],
-  replicas: ["=3", o => find(o, "Deployment").spec.replicas, 3],
-  secretName: ['="s"', o => find(o, "Role").rules[0].resourceNames, ["s"]],
-  policyName: ['="p"', o => find(o, "Role").rules[1].resourceNames, ["p"]],
-  namespaces: ['=["a","b"]', o => o.filter(one => one.metadata.name === "czctl-discovery-czctl").length, 4],
-  "service.type": ['="NodePort"', o => find(o, "Service").spec.type, "NodePort"],
-  "service.port": ["=443", o => find(o, "Service").spec.ports[0].port, 443],
-  "service.nodePort": ["=30820", o => find(o, "Service").spec.ports[0].nodePort, 30820],
-  "service.annotations": ['={"a":"b"}', o => find(o, "Service").metadata.annotations, { a: "b" }],
-  listenPort: ["=1234", o => agentOf(o).containers[0].ports[0].containerPort, 1234],
-  metricsPort: ["=99", o => agentOf(o).containers[0].args.includes("--metrics-port=99"), true],
-  logFormat: ['="text"', o => agentOf(o).containers[0].args.includes("--log-format=text"), true],
-  logLevel: ['="debug"', o => agentOf(o).containers[0].args.includes("--log-level=debug"), true],
-  drainSeconds: ["=5", o => agentOf(o).terminationGracePeriodSeconds, 15],
-  resources: ['={"limits":{"cpu":"1"}}', o => agentOf(o).containers[0].resources.limits.cpu, "1"],
-  "networkPolicy.enabled": ["=false", o => find(o, "NetworkPolicy"), undefined],
-  createNamespace: ["=true", o => find(o, "Namespace").metadata.name, "czctl"],
-  nodeSelector: ['={"a":"b"}', o => agentOf(o).nodeSelector, { a: "b" }],
-  tolerations: ['=[{"key":"a"}]', o => agentOf(o).tolerations, [{ key: "a" }]],
-};
+t.test("replicas: apart from one another, one at a time disturbed, all behind one Service", async t => {
+  const objects = render();
+  const { template, selector } = find(objects, "Deployment").spec;
+  const { labels } = template.metadata;
+  t.match(labels, selector.matchLabels);
+  const [{ podAffinityTerm: apart }] =
+    template.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution;
+  t.same(apart, { topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: labels } });
+  const budget = find(objects, "PodDisruptionBudget").spec;
+  t.same(budget, { maxUnavailable: 1, selector: { matchLabels: labels } });
+  const { spec: service } = find(objects, "Service");
+  t.match(service, { selector: labels, sessionAffinity: "ClientIP", ports: [{ protocol: "UDP" }] });
+});
+
+t.test("network policy: the tunnel from anywhere, metrics from the cluster, nothing else", async t => {
+  const objects = render();
+  const { podSelector, policyTypes, ingress } = find(objects, "NetworkPolicy").spec;
+  t.same(podSelector.matchLabels, find(objects, "Deployment").spec.template.metadata.labels);
+  t.same(policyTypes, ["Ingress"]);
+  t.same(ingress, [
+    { ports: [{ protocol: "UDP", port: 51820 }] },
+    { from: [{ namespaceSelector: {} }], ports: [{ protocol: "TCP", port: 9090 }] },
+  ]);
+});
+
+t.test("air-gapped: one image, no other chart, no address of anybody's", async t => {
+  const chart = parse(readFileSync(`${DEPLOY}chart/Chart.yaml`, "utf8"));
+  t.equal(chart.dependencies, undefined);
+  const text = renderText(['image.repository="r.example/czctl"', 'imagePullSecrets=[{"name":"login"}]']);
+  t.same(text.match(/\bimage: .*/g), ['image: "r.example/czctl:0.1.0"']);
+  t.notMatch(text, /https?:/);
+  t.match(text, /imagePullSecrets: \[\{"name":"login"\}\]/);
+});
+
+t.test("`space install` makes what the chart makes of the same wishes", async t => {
+  const sorted = (objects: ReturnType<typeof render>) =>
+    Object.fromEntries(
+      objects.map(one => [`${one.kind} ${one.metadata.namespace ?? ""}/${one.metadata.name}`, one]),
+    );
+  const plain = "createNamespace=true";
+  t.same(sorted(agentManifests("czctl", {})), sorted(render(plain)));
+  t.same(
+    sorted(
+      agentManifests("czctl", {
+        image: "r.example/czctl:9",
+        imagePullSecret: "login",
+        replicas: 3,
+        nodePort: 30820,
+        namespaces: ["a", "b"],
+      }),
+    ),
+    sorted(
+      render(
+        plain,
+        'image={"repository":"r.example/czctl","tag":"9"}',
+        'imagePullSecrets=[{"name":"login"}]',
+        "replicas=3",
+        'service={"type":"NodePort","nodePort":30820}',
+        'namespaces=["a","b"]',
+      ),
+    ),
+  );
+});
 
 t.test("every value of values.yaml has its effect", async t => {
   for (const [name, [value, look, expected]] of Object.entries(CASES)) {

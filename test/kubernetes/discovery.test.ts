@@ -11,7 +11,7 @@ import { systemClock } from "../../src/agent/discovery/resource-watch.js";
 import { ForbiddenAddresses } from "../../src/agent/forbidden.js";
 import { spaceInstall } from "../../src/agent/index.js";
 import { KubernetesClient } from "../../src/agent/kubernetes-client.js";
-import { agentManifests } from "../../src/agent/space.js";
+import { agentManifests } from "../../src/agent/manifests.js";
 import type { SourceService } from "../../src/catalog/index.js";
 import { memoryLogger, until } from "../agent/harness.js";
 import { Cluster, kubernetesBinary, NOT_BUILT } from "./cluster.js";

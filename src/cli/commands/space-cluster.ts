@@ -91,6 +91,17 @@ const installOptions = <T>(y: Argv<T>) =>
       requiresArg: true,
       description: "A NodePort in place of a LoadBalancer",
     })
+    .option("namespaces", {
+      type: "string",
+      array: true,
+      requiresArg: true,
+      description: "Only the services of these, and no right to read others [all]",
+    })
+    .option("image-pull-secret", {
+      type: "string",
+      requiresArg: true,
+      description: "Secret of the agent's namespace with the registry's login",
+    })
     .option("dry-run", { type: "boolean", description: "Print the manifests and change nothing" });
 
 /** Only what was given: absent and undefined are not the same to the agent's room. */
@@ -107,13 +118,19 @@ interface InstallFlags extends ClusterFlags {
   zone: string | undefined;
   replicas: number | undefined;
   nodePort: number | undefined;
+  namespaces: string[] | undefined;
+  imagePullSecret: string | undefined;
   dryRun: boolean | undefined;
 }
 
 async function install(flags: Flags<InstallFlags>): Promise<void> {
   const { spaceInstall } = await import("../../agent/index.js");
-  const { kubeconfig, namespace, endpoint, image, teamspace, zone, replicas, nodePort, dryRun } = flags;
-  const options = given({ kubeconfig, namespace, image, teamspace, zone, replicas, nodePort, dryRun });
+  const { endpoint, kubeconfig, namespace, image, imagePullSecret, teamspace, zone, replicas } = flags;
+  const { nodePort, dryRun } = flags;
+  // `--namespaces a,b` as well as `--namespaces a b`.
+  const namespaces = flags.namespaces?.flatMap(text => text.split(","));
+  const wanted = { image, imagePullSecret, replicas, nodePort, namespaces };
+  const options = given({ kubeconfig, namespace, teamspace, zone, dryRun, ...wanted });
   const { manifests, ...result } = await spaceInstall({ ...options, endpoint });
   if (flags.json) return printJson(result);
   if (dryRun) return print(manifests.trimEnd());
