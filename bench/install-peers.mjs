@@ -26,6 +26,9 @@ const PACKAGES = {
   "openssh-client": "ssh",
   slirp4netns: "slirp4netns",
   passt: "pasta",
+  dnsperf: "dnsperf",
+  "dnsmasq-base": "dnsmasq",
+  unbound: "unbound",
 };
 
 /** Program → module, and what `go install` calls it. A fixed version where a proxy may not answer "latest". */

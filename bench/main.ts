@@ -19,6 +19,7 @@ import { describeMachine } from "./cpu.js";
 import { type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
+import { dns } from "./scenarios/dns.js";
 import { footprint } from "./scenarios/footprint.js";
 import { http } from "./scenarios/http.js";
 import { impaired } from "./scenarios/impaired.js";
@@ -35,7 +36,7 @@ const CONTENDERS: readonly Contender[] = [
   sshuttle,
   none,
 ];
-const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack, ledger, footprint, impaired];
+const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack, ledger, footprint, dns, impaired];
 /** Everybody who may be named, the tunnels first. */
 const EVERYBODY = [...CONTENDERS, ...SCENARIOS.flatMap(scenario => scenario.contenders ?? [])];
 const SUBJECT = czctl.name;

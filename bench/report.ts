@@ -32,6 +32,7 @@ const GOALS: Goal[] = [
   { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "tun2socks", least: 2 },
   { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "slirp4netns", least: 3 },
   { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "pasta", least: 3 },
+  { scenario: "dns", variants: ["alone", "beside a download"], least: 20_000 },
   { scenario: "footprint", variants: ["resident"], most: 120 },
   { scenario: "footprint", variants: ["added by 5000 flows"], most: 25 },
   { scenario: "footprint", variants: ["idle CPU"], most: 0.5 },

@@ -1,8 +1,18 @@
 /** Looks at this machine for `doctor.ts`: reads and asks, changes nothing. */
-import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, readlinkSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { CONTROL_SOCKET, type DaemonStatus, type Problem, type Settings } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
+import { NAME_SERVERS } from "../dns/index.js";
 import { listLinks } from "../linux/index.js";
 import type { Facts } from "./doctor.js";
 import { findServiceRange } from "./service-range.js";
@@ -30,6 +40,7 @@ export async function gatherFacts(settings: Settings, daemon: DaemonStatus | Pro
       resolvConf: readText("/etc/resolv.conf"),
       resolvConfTarget: linkTarget("/etc/resolv.conf"),
       nsswitch: readText("/etc/nsswitch.conf"),
+      processes: nameServerProcesses(),
     },
     hosts: {
       path: hostsFile,
@@ -81,6 +92,13 @@ function readText(path: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** By the kernel's name for each process, which has 15 characters at most. */
+function nameServerProcesses(): string[] {
+  const pids = readdirSync("/proc").filter(name => /^\d+$/.test(name));
+  const running = new Set(pids.map(pid => readText(`/proc/${pid}/comm`)?.trim()));
+  return NAME_SERVERS.filter(name => running.has(name));
 }
 
 function linkTarget(path: string): string | null {

@@ -3,7 +3,7 @@
  * apart (`doctor-facts.ts`), so that a table of broken machines can test the judgement.
  */
 import type { DaemonStatus, Problem } from "../api/index.js";
-import { classifyResolver, forwardingHint, type ResolverFiles } from "../dns/index.js";
+import { classifyResolver, type ResolverEnvironment, resolverAdvice } from "../dns/index.js";
 
 export interface Facts {
   root: boolean;
@@ -17,7 +17,7 @@ export interface Facts {
   rangeProblem: Problem | null;
   /** Our devices in this namespace. */
   devices: string[];
-  resolver: ResolverFiles;
+  resolver: ResolverEnvironment;
   hosts: { path: string; text: string | null; writeError: string | null; backup: boolean };
   staleSockets: string[];
   /** Ms since the epoch. */
@@ -173,8 +173,9 @@ function range({ rangeProblem }: Facts, running: DaemonStatus | null): Finding {
   return ok("service range", running === null ? "one is free" : running.device.ranges.join(", "));
 }
 
-function resolver({ resolver: files }: Facts, running: DaemonStatus | null): Finding {
-  const { kind, nameServers, hostsFile: order } = classifyResolver(files);
+function resolver({ resolver: environment }: Facts, running: DaemonStatus | null): Finding {
+  const found = classifyResolver(environment);
+  const { kind, nameServers, hostsFile: order } = found;
   const text = `${kind}${nameServers.length === 0 ? "" : ` (${nameServers.join(", ")})`}`;
   if (order === "never") {
     return problem(
@@ -190,20 +191,22 @@ function resolver({ resolver: files }: Facts, running: DaemonStatus | null): Fin
       "Put `files` first in the hosts line of /etc/nsswitch.conf.",
     );
   }
-  if (running?.resolved.state === "registered" && kind === "systemd-resolved") {
-    return ok("resolver", `${text}; it asks us for ${running.zone}`);
-  }
   const [server] = running?.dns ?? [];
-  const more =
-    running === null || server === undefined || running.zone === null
-      ? null
-      : forwardingHint(kind, { device: running.device.name, server, zone: running.zone });
-  const refused = running?.resolved.problem ?? null;
-  return {
-    ...ok("resolver", `${text}; names come from the hosts file`),
-    ...(refused === null ? {} : { level: "warning", text: `${text} does not ask us: ${refused}` }),
-    ...(more === null ? {} : { hint: `For wildcards and SRV: ${more}` }),
-  };
+  if (running === null || server === undefined)
+    return ok("resolver", `${text}; names come from the hosts file`);
+  const { device, zone, resolved } = running;
+  const registered = resolved.state === "registered";
+  const advice = resolverAdvice(
+    found,
+    { device: device.name, server, zone, registered },
+    environment.processes,
+  );
+  const hint = advice === null ? {} : { hint: `For SRV and pods' names: ${advice}` };
+  if (kind !== "systemd-resolved")
+    return { ...ok("resolver", `${text}; names come from the hosts file`), ...hint };
+  if (registered) return { ...ok("resolver", `${text}; it asks us for ${zone}`), ...hint };
+  const why = resolved.problem === null ? "" : `: ${resolved.problem}`;
+  return { ...ok("resolver", `${text} does not ask us${why}`), level: "warning", ...hint };
 }
 
 function hostsFile({ hosts, root, daemon: asked }: Facts, running: DaemonStatus | null): Finding {

@@ -1,10 +1,10 @@
 /**
- * Who resolves names on this machine, told from its files alone, and what that means for ours. Pure: whoever
- * calls has read the files.
+ * Who resolves names on this machine, told from its files, the name servers that run, and what systemd-resolved
+ * said to us; and what that means for our names. Pure: whoever calls has looked.
  *
  * Names in the hosts file work with every one of them, as long as nsswitch asks `files` before it asks anybody
- * who says that they do not exist. Wildcards, SRV and PTR need the responder to be asked; we never arrange that
- * behind the user's back, we say how.
+ * who says that they do not exist. SRV, PTR and pods' names need the responder to be asked; but for resolved, which
+ * has an interface for that, we never arrange it behind the user's back: we say how.
  */
 
 export type ResolverKind =
@@ -12,44 +12,74 @@ export type ResolverKind =
   | "NetworkManager"
   | "resolvconf"
   | "dnsmasq"
+  | "unbound"
+  | "local name server"
+  | "container"
   | "WSL"
   | "plain file"
   | "none";
 
-export interface ResolverFiles {
+export interface ResolverEnvironment {
   /** `/etc/resolv.conf`; null when there is none. */
   resolvConf: string | null;
   /** Where it points to when it is a link. */
   resolvConfTarget: string | null;
   /** `/etc/nsswitch.conf`; null when there is none (musl, minimal images). */
   nsswitch: string | null;
+  /** Names of the processes that run, as far as they are name servers (`NAME_SERVERS`). */
+  processes: readonly string[];
 }
+
+/** Processes that matter here, by the names that the kernel has for them. */
+export const NAME_SERVERS: readonly string[] = [
+  "dnsmasq",
+  "unbound",
+  "systemd-resolve",
+  "named",
+  "NetworkManager",
+];
 
 export interface SystemResolver {
   kind: ResolverKind;
   nameServers: string[];
   /** Whether programs look into the hosts file: first, after somebody who may say "no such name", or never. */
   hostsFile: "first" | "late" | "never";
+  /** Programs that read resolv.conf themselves (Go's, musl's, dig) reach systemd-resolved that way, too. */
+  stub: boolean;
 }
 
-export function classifyResolver(files: ResolverFiles): SystemResolver {
-  const text = files.resolvConf ?? "";
+export function classifyResolver(environment: ResolverEnvironment): SystemResolver {
+  const text = environment.resolvConf ?? "";
   const nameServers = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(match => match[1] as string);
-  return { kind: kindOf(files, text, nameServers), nameServers, hostsFile: hostsFileOrder(files.nsswitch) };
+  return {
+    kind: kindOf(environment, text, nameServers),
+    nameServers,
+    hostsFile: hostsFileOrder(environment.nsswitch),
+    stub: nameServers[0] === "127.0.0.53" || nameServers[0] === "127.0.0.54",
+  };
 }
 
 function kindOf(
-  { resolvConf, resolvConfTarget }: ResolverFiles,
+  { resolvConf, resolvConfTarget, processes, nsswitch }: ResolverEnvironment,
   text: string,
   servers: string[],
 ): ResolverKind {
   const target = resolvConfTarget ?? "";
   if (target.includes("systemd/resolve") || servers.includes("127.0.0.53")) return "systemd-resolved";
+  // glibc's programs ask it whatever resolv.conf says.
+  if (processes.includes("systemd-resolve") && /^\s*hosts:.*\bresolve\b/m.test(nsswitch ?? "")) {
+    return "systemd-resolved";
+  }
   if (resolvConf === null || servers.length === 0) return "none";
+  if (servers.includes("127.0.0.11")) return "container";
+  if (servers[0]?.startsWith("127.") || servers[0] === "::1") {
+    const local = processes.find(name => name === "dnsmasq" || name === "unbound");
+    return (local as "dnsmasq" | "unbound" | undefined) ?? "local name server";
+  }
   if (target.includes("NetworkManager") || /^#.*NetworkManager/m.test(text)) return "NetworkManager";
   if (target.includes("resolvconf") || /^#.*resolvconf/m.test(text)) return "resolvconf";
   if (/^#.*\bWSL\b/m.test(text)) return "WSL";
-  if (servers[0]?.startsWith("127.")) return "dnsmasq";
+  if (/^#.*\b(Docker|podman)\b/im.test(text)) return "container";
   return "plain file";
 }
 
@@ -67,18 +97,44 @@ function hostsFileOrder(nsswitch: string | null): SystemResolver["hostsFile"] {
   return before.every(word => word.startsWith("[") || harmless.includes(word)) ? "first" : "late";
 }
 
-/** What the user can add so that the responder is asked for the cluster's zone; null when nothing safe exists. */
-export function forwardingHint(
-  kind: ResolverKind,
-  link: { device: string; server: string; zone: string },
+/** Our side: where the responder is and what it is asked for. */
+export interface OwnNames {
+  device: string;
+  server: string;
+  zone: string;
+  /** systemd-resolved has our link's settings. */
+  registered: boolean;
+}
+
+/** What the user can add so that everybody asks our responder for the cluster's zone; null: nothing is missing. */
+export function resolverAdvice(
+  resolver: SystemResolver,
+  own: OwnNames,
+  processes: readonly string[],
 ): string | null {
-  const { device, server, zone } = link;
-  if (kind === "systemd-resolved") {
-    return `resolvectl dns ${device} ${server} && resolvectl domain ${device} '~${zone}' && resolvectl default-route ${device} no`;
+  const { device, server, zone, registered } = own;
+  const dnsmasqLine = `server=/${zone}/${server}`;
+  switch (resolver.kind) {
+    case "systemd-resolved":
+      if (!registered) {
+        return `resolvectl dns ${device} ${server} && resolvectl domain ${device} '~${zone}' && resolvectl default-route ${device} no`;
+      }
+      return resolver.stub
+        ? null
+        : "for programs that read resolv.conf themselves: ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf";
+    case "dnsmasq": {
+      const folder = processes.includes("NetworkManager")
+        ? "/etc/NetworkManager/dnsmasq.d"
+        : "/etc/dnsmasq.d";
+      return `a line ${dnsmasqLine} in a file below ${folder}, and restart dnsmasq`;
+    }
+    case "NetworkManager":
+      return `dns=dnsmasq in NetworkManager.conf, and a line ${dnsmasqLine} in a file below /etc/NetworkManager/dnsmasq.d`;
+    case "unbound":
+      return `in unbound.conf: server: domain-insecure: "${zone}" and forward-zone: name: "${zone}" forward-addr: ${server}`;
+    case "local name server":
+      return `have the name server at ${resolver.nameServers[0]} forward ${zone} to ${server}`;
+    default:
+      return `nothing here forwards one zone elsewhere; ask the responder itself: dig @${server} NAME SRV`;
   }
-  if (kind === "dnsmasq") return `add server=/${zone}/${server} to dnsmasq's configuration`;
-  if (kind === "NetworkManager") {
-    return `with dns=dnsmasq in NetworkManager.conf: add server=/${zone}/${server} below /etc/NetworkManager/dnsmasq.d`;
-  }
-  return null;
 }

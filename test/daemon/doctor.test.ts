@@ -46,7 +46,12 @@ const HEALTHY: Facts = {
   daemon: STATUS,
   rangeProblem: null,
   devices: ["czctl0"],
-  resolver: { resolvConf: "nameserver 192.0.2.1\n", resolvConfTarget: null, nsswitch: "hosts: files dns\n" },
+  resolver: {
+    resolvConf: "nameserver 192.0.2.1\n",
+    resolvConfTarget: null,
+    nsswitch: "hosts: files dns\n",
+    processes: [],
+  },
   hosts: { path: "/etc/hosts", text: SECTION, writeError: null, backup: false },
   staleSockets: [],
   now: NOW,

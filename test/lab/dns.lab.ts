@@ -43,25 +43,29 @@ function cpuMs(pid: number): number {
 
 /**
  * Questions a second; fails when an answer is lost or wrong. Other programs of a busy machine take their share
- * of that figure, so beside it stands what a question costs: processor time of the responder's process.
+ * of that figure, so beside it stands what a question costs: processor time of the responder's process (the
+ * daemon) and of the data plane (beside a bulk transfer: with that one's).
  */
 async function dnsperf({ laptop }: Lab, czctl: Czctl, clients: number): Promise<string> {
-  const { dns, pid } = await czctl.status();
+  const { dns, pid, dataplane } = await czctl.status();
   const server = dns[0] ?? "";
   const file = join(laptop.dir, "questions");
   writeFileSync(file, QUESTIONS);
-  const before = cpuMs(pid);
+  const pids = [pid, dataplane?.pid ?? 0];
+  const before = pids.map(cpuMs);
   const output = await laptop.run("dnsperf", [
     ...["-s", server, "-d", file, "-l", String(DNSPERF_SECONDS)],
     ...["-c", String(clients), "-q", "200", "-t", "3", "-T", "1"],
   ]);
   const number = (label: string): number =>
     Number(new RegExp(`${label}:\\s+([\\d.]+)`).exec(output)?.[1] ?? -1);
-  const costUs = ((cpuMs(pid) - before) * 1000) / number("Queries completed");
+  const [daemonUs = 0, dataplaneUs = 0] = pids.map(
+    (each, i) => ((cpuMs(each) - (before[i] as number)) * 1000) / number("Queries completed"),
+  );
   assertEqual(number("Queries lost"), 0, "lost questions");
   const codes = /Response codes:\s+(.*)/.exec(output)?.[1] ?? "";
   assert(/^NOERROR \d+ .*, NXDOMAIN \d+ \([\d.]+%\)$/.test(codes), `response codes: ${codes}`);
-  return `${Math.round(number("Queries per second"))} questions/s, ${(number("Average Latency \\(s\\)") * 1000).toFixed(2)} ms, ${costUs.toFixed(1)} µs of the daemon each`;
+  return `${Math.round(number("Queries per second"))} questions/s, ${(number("Average Latency \\(s\\)") * 1000).toFixed(2)} ms, ${daemonUs.toFixed(1)} µs of the daemon and ${dataplaneUs.toFixed(1)} µs of the data plane each`;
 }
 
 await lab(import.meta.url, async l => {
