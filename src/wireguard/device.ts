@@ -24,7 +24,7 @@ import {
   TAG_BYTES,
   TRANSPORT_HEADER_BYTES,
 } from "./constants.js";
-import { count, createCounters, type DeviceCounters, Drop, dropReasonName } from "./drop.js";
+import { count, createCounters, type DeviceCounters, Drop, dropCounter } from "./drop.js";
 import { HandshakeGate } from "./gate.js";
 import type { Identity } from "./handshake.js";
 import { IndexTable } from "./index-table.js";
@@ -135,7 +135,7 @@ export class Device implements PeerHost {
       type === MESSAGE_TRANSPORT
         ? this.transport(offset, length, source, now)
         : this.gate.process(type, offset, length, source, now);
-    if (result < 0) count(this.counters, `dropped.${dropReasonName(result)}`);
+    if (result < 0) count(this.counters, dropCounter(result));
     return result;
   }
 

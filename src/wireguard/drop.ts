@@ -31,9 +31,16 @@ export type DropReason = (typeof Drop)[keyof typeof Drop];
 
 const NAMES: readonly string[] = Object.keys(Drop);
 
+const COUNTERS: readonly string[] = NAMES.map(name => `dropped.${name}`);
+
 /** Name of a negative result of `Device.process`. */
 export function dropReasonName(reason: number): string {
   return NAMES[-reason - 1] ?? "unknown";
+}
+
+/** The counter of a negative result. */
+export function dropCounter(reason: number): string {
+  return COUNTERS[-reason - 1] ?? "dropped.unknown";
 }
 
 /** What a device counts beside the peers' own figures; drops as `dropped.<reason>`. */
@@ -42,7 +49,7 @@ export type DeviceCounters = Record<string, number>;
 /** All counters are there from the start. */
 export function createCounters(): DeviceCounters {
   return {
-    ...Object.fromEntries(NAMES.map(name => [`dropped.${name}`, 0])),
+    ...Object.fromEntries(COUNTERS.map(name => [name, 0])),
     stagedDropped: 0,
     initiationsSent: 0,
     responsesSent: 0,

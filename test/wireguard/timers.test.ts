@@ -1,5 +1,7 @@
 /** Each timer rule of the paper's §6 under virtual time, walked through its constant. */
 import t from "tap";
+import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from "../../src/wireguard/constants.js";
+import { CookieChecker } from "../../src/wireguard/cookie.js";
 import { A_TO_B, B_TO_A, endpoint, type Host, pair, type World } from "./world.js";
 
 const INITIATION = 1;
@@ -74,6 +76,87 @@ t.test("§6.2 REJECT_AFTER_TIME: at 180 s neither sends nor receives under the o
   t.equal(b.send(atB, B_TO_A), 0);
   b.receive(late);
   t.equal(b.results.at(-1), "expired");
+});
+
+t.test("§6.2 REKEY_AFTER_MESSAGES: either end renews once it has sent so many, not before", async t => {
+  for (const end of ["a", "b"] as const) {
+    const both = connected();
+    const { world, a, b, atA, atB } = both;
+    chat(both, 6_000);
+    const since = world.now;
+    const [host, peer, packet] = end === "a" ? ([a, atA, A_TO_B] as const) : ([b, atB, B_TO_A] as const);
+    (peer.keypairs.current as { sendCounter: number }).sendCounter = REKEY_AFTER_MESSAGES - 1;
+    host.send(peer, packet);
+    world.advance(50);
+    t.equal(world.sent(host, INITIATION, since).length, 0, `${end}: the last message before`);
+    host.send(peer, packet);
+    world.advance(50);
+    t.equal(world.sent(host, INITIATION, since).length, 1, `${end}: the first message after`);
+    t.equal(peer.keypairs.current?.sendCounter, 1, "the new session counts from 0, and was confirmed");
+  }
+});
+
+t.test("§6.2 REJECT_AFTER_MESSAGES: neither sends nor receives from there on", async t => {
+  const { world, a, b, atA } = connected();
+  world.filter = d => (d.bytes[0] === INITIATION ? [] : [d]);
+  const keypair = atA.keypairs.current as { sendCounter: number };
+  keypair.sendCounter = REJECT_AFTER_MESSAGES - 1;
+  t.ok(a.send(atA, A_TO_B) > 0, "the last one");
+  world.advance(50);
+  t.equal(b.results.at(-1), A_TO_B.length);
+  t.equal(a.send(atA, A_TO_B), 0, "staged");
+  const last = world.log.filter(d => d.type === 4).at(-1) as { from: string; to: string; bytes: Uint8Array };
+  const beyond = last.bytes.slice();
+  new DataView(beyond.buffer).setBigUint64(8, BigInt(REJECT_AFTER_MESSAGES), true);
+  b.receive({ ...last, bytes: beyond });
+  t.equal(b.results.at(-1), "expired");
+});
+
+t.test("§6.3 key rotation: two sessions still open late packets, a third wipes the first", async t => {
+  const { world, a, b, atA, atB } = connected();
+  const late: { from: string; to: string; bytes: Uint8Array }[] = [];
+  const keep = (): void => {
+    world.filter = () => [];
+    a.send(atA, A_TO_B);
+    world.filter = d => [d];
+    late.push(world.log.at(-1) as never);
+  };
+  const renew = (): void => {
+    world.advance(6_000);
+    atA.allowInitiation();
+    atA.initiate(world.now);
+    world.advance(50);
+  };
+  keep();
+  renew();
+  keep();
+  t.not(atB.keypairs.previous, null);
+  b.receive(late[0] as never);
+  t.equal(b.results.at(-1), A_TO_B.length, "under the previous session");
+  renew();
+  b.receive(late[1] as never);
+  t.equal(b.results.at(-1), A_TO_B.length);
+  b.receive(late[0] as never);
+  t.equal(b.results.at(-1), "unknownIndex", "the one before is gone");
+});
+
+t.test("§6.6: a cookie is kept for the retry after REKEY_TIMEOUT; nothing is sent at once", async t => {
+  const { world, a, b, atA } = pair();
+  const checker = new CookieChecker(b.crypto, b.random, b.publicKey);
+  const source = new Uint8Array(18).fill(1);
+  world.filter = () => [];
+  atA.initiate(world.now);
+  const first = world.log[0]?.bytes as Uint8Array;
+  const reply = new Uint8Array(64);
+  checker.writeReply(reply, first, source, world.now);
+  world.advance(20);
+  a.receive({ from: b.address, to: a.address, bytes: reply });
+  t.equal(a.results.at(-1), 0);
+  world.advance(4_900);
+  t.equal(world.log.length, 1, "before REKEY_TIMEOUT nothing");
+  world.advance(500);
+  t.equal(world.log.length, 2);
+  t.ok(checker.checkMac2(world.log[1]?.bytes as Uint8Array, source, world.now), "with the cookie's mac2");
 });
 
 t.test("§6.4 REKEY_TIMEOUT: retries each 5 s with up to 333 ms of jitter, and stops after 90 s", async t => {
