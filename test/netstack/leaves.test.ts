@@ -8,7 +8,7 @@ import { HalfSipHash } from "../../src/netstack/tcp/isn.js";
 import { RttEstimator } from "../../src/netstack/tcp/rtt.js";
 import { LOST, SACKED, SentQueue } from "../../src/netstack/tcp/sent-queue.js";
 import { seqLeq, seqLt, seqMax, seqMin } from "../../src/netstack/tcp/seq.js";
-import { mayFollow, TCP_STATES } from "../../src/netstack/tcp/states.js";
+import { nextState, TCP_STATES, type TcpEvent } from "../../src/netstack/tcp/states.js";
 import { type Timed, TimerHeap } from "../../src/netstack/timer-heap.js";
 import { Prng } from "./sim/prng.js";
 
@@ -20,10 +20,24 @@ t.test("RFC 9293 §3.4: comparisons hold across the wrap", async t => {
 });
 
 t.test("RFC 9293 figure 5: the transition table", async t => {
-  t.ok(mayFollow("ESTABLISHED", "FIN-WAIT-1") && mayFollow("CLOSING", "TIME-WAIT"));
-  t.notOk(mayFollow("CLOSE-WAIT", "FIN-WAIT-1") || mayFollow("TIME-WAIT", "ESTABLISHED"));
-  t.ok(TCP_STATES.every(state => mayFollow(state, "CLOSED") === (state !== "CLOSED")));
-  t.notOk(TCP_STATES.some(state => mayFollow("CLOSED", state)));
+  const walk = (events: TcpEvent[], from: (typeof TCP_STATES)[number]) =>
+    events.map(event => {
+      from = nextState(from, event) ?? from;
+      return from;
+    });
+  const active = walk(["syn-acked", "fin-sent", "fin-acked", "fin"], "SYN-SENT");
+  t.same(active, ["ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT"]);
+  const passive = walk(["accepted", "syn-acked", "fin", "fin-sent", "fin-acked"], "LISTEN");
+  t.same(passive, ["SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT", "LAST-ACK", "CLOSED"]);
+  const both = walk(["syn", "syn-acked", "fin-sent", "fin", "fin-acked"], "SYN-SENT");
+  t.same(both, ["SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "CLOSING", "TIME-WAIT"]);
+  const all: TcpEvent[] = ["accepted", "syn", "syn-acked", "fin-sent", "fin-acked", "fin"];
+  const known = TCP_STATES.flatMap(state => all.filter(event => nextState(state, event) !== undefined));
+  t.equal(known.length, 12, "and no other");
+  t.notOk(
+    all.some(event => nextState("CLOSED", event) ?? nextState("TIME-WAIT", event)),
+    "both are final",
+  );
 });
 
 t.test("Assembler equals a set of bytes, around the wrap", async t => {

@@ -6,7 +6,7 @@
  *   link                   │ ACKs
  *           dispatch ◀── transmit.ts ◀── snd (Sender) ◀── send ring ◀── the splice's other end
  *                          ▲
- *           poll ──────▶ timers.ts
+ *           poll ──────▶ timers.ts              life.ts ──▶ user
  * ```
  *
  * There is no read, write, shutdown or close: the rings are the application's interface. A finished send
@@ -15,7 +15,7 @@
  */
 import type { Address, Milliseconds, Ring, RingReader, RingWriter } from "../../base/index.js";
 import { NEVER } from "../../base/index.js";
-import { TCP_ACK, TCP_HEADER_BYTES, TCP_RST, TCP_TIMESTAMP_BYTES } from "../../wire/index.js";
+import { TCP_HEADER_BYTES, TCP_TIMESTAMP_BYTES } from "../../wire/index.js";
 import type { Attachment } from "../attachment.js";
 import type { StackContext } from "../context.js";
 import type { FlowKey } from "../flow-key.js";
@@ -24,20 +24,23 @@ import type { Timed } from "../timer-heap.js";
 import { ReceiveTuner, tuneSendRing } from "./autotune.js";
 import { createCongestionControl } from "./congestion/index.js";
 import type { ConnectionList } from "./connection-list.js";
-import { DEFAULT_MSS_V4, FIN_WAIT_2_MS, MIN_MSS, TIME_WAIT_REUSE_MS } from "./constants.js";
+import { DEFAULT_MSS_V4, MIN_MSS } from "./constants.js";
 import { Ecn } from "./ecn.js";
 import { windowShiftFor } from "./handshake.js";
-import { HeaderTemplate, sendReset } from "./output.js";
+import { advance, end, type Farewell, sayFarewell } from "./life.js";
+import { HeaderTemplate } from "./output.js";
 import { Receiver } from "./receiver.js";
 import { Sender } from "./sender.js";
 import type { Seq } from "./seq.js";
-import { mayFollow, type TcpState } from "./states.js";
+import type { TcpState } from "./states.js";
 import type { TcpLayer } from "./tcp-layer.js";
 import { armPersist, onLifeTimer, onSendTimer, type SendTimer } from "./timers.js";
 import { BLOCKED, DONE, MORE, type TurnResult, takeTurn } from "./transmit.js";
 
 export class TcpConnection implements RingReader, RingWriter, Timed {
   readonly createdAt: Milliseconds;
+  /** RFC 9293 §3.3.2; changed by `life.ts` alone. */
+  state: TcpState;
   /** Told when the connection is up and when it is gone. */
   user: TcpUser | null = null;
   /** In-order bytes from the peer go here; null before `attach` and after the end. */
@@ -100,9 +103,8 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   listNext: TcpConnection | null = null;
   listPrevious: TcpConnection | null = null;
 
-  private currentState: TcpState;
   /** Sent at the next turn, after the end. */
-  private farewell: "none" | "reset" | "reset-syn" | Unreachable = "none";
+  farewell: Farewell = "none";
   private readonly tuner: ReceiveTuner | null;
 
   constructor(
@@ -130,7 +132,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.passive = state === "LISTEN";
     this.userTimeoutMs = options.userTimeoutMs;
     this.nagle = options.nagle;
-    this.currentState = state;
+    this.state = state;
     this.tuner = congested ? new ReceiveTuner() : null;
     this.createdAt = now;
     this.lastHeardAt = now;
@@ -156,10 +158,6 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     return this.key.remotePort;
   }
 
-  get state(): TcpState {
-    return this.currentState;
-  }
-
   /** Smoothed round trip time, or 0 before the first measurement. */
   get srttMs(): Milliseconds {
     return this.snd.rtt.measured ? this.snd.rtt.srtt : 0;
@@ -172,7 +170,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
    * connection that is gone already it aborts both.
    */
   attach(receive: Ring, send: Ring): void {
-    if (this.currentState === "CLOSED") {
+    if (this.state === "CLOSED") {
       receive.abort();
       send.abort();
       return;
@@ -188,8 +186,8 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
 
   /** Answers a pending SYN. No effect when it is not pending any more. */
   accept(): void {
-    if (this.currentState !== "LISTEN") return;
-    this.setState("SYN-RECEIVED");
+    if (this.state !== "LISTEN") return;
+    advance(this, "accepted", this.createdAt);
     this.layer.onAccepted(this);
     this.synOwed = true;
     this.wantTurn();
@@ -197,19 +195,19 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
 
   /** Answers a pending SYN with RST: the peer's `connect` says "refused". The user is told the same. */
   refuse(): void {
-    if (this.currentState === "LISTEN") this.end("refused", "reset-syn");
+    if (this.state === "LISTEN") end(this, "refused", "reset-syn");
   }
 
   /** Answers a pending SYN with an ICMP error. */
   unreachable(why: Unreachable): void {
-    if (this.currentState === "LISTEN") this.end(why === "prohibited" ? why : "unreachable", why);
+    if (this.state === "LISTEN") end(this, why === "prohibited" ? why : "unreachable", why);
   }
 
   /** Resets the connection; `user.onTcpClosed("reset")` follows at once. */
   abort(): void {
-    const pending = this.currentState === "LISTEN";
-    const silent = this.currentState === "SYN-SENT" || this.currentState === "TIME-WAIT";
-    this.end("reset", silent ? "none" : pending ? "reset-syn" : "reset");
+    const pending = this.state === "LISTEN";
+    const silent = this.state === "SYN-SENT" || this.state === "TIME-WAIT";
+    end(this, "reset", silent ? "none" : pending ? "reset-syn" : "reset");
   }
 
   // ---- rings ----
@@ -235,7 +233,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
 
   /** Sends what there is to send. Called by the stack's `dispatch`. */
   takeTurn(now: Milliseconds): TurnResult {
-    if (this.currentState === "CLOSED") return this.sayFarewell(now);
+    if (this.state === "CLOSED") return sayFarewell(this, now) ? DONE : BLOCKED;
     if (this.tuner !== null) this.tuneRings(this.tuner, now);
     const result = takeTurn(this, now);
     if (result !== MORE) armPersist(this, now);
@@ -266,79 +264,14 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
 
   // ---- life ----
 
-  setState(state: TcpState): void {
-    if (!mayFollow(this.currentState, state)) {
-      throw new RangeError(`TCP state ${this.currentState} cannot become ${state}`);
-    }
-    this.currentState = state;
-  }
-
-  /** Our SYN is acknowledged: `ack` is SND.UNA now. */
-  establish(ack: Seq, now: Milliseconds): void {
-    const { snd } = this;
-    snd.una = ack;
-    if (snd.retransmits === 0) snd.rtt.sample(now - snd.lastSentAt, now - snd.lastSentAt, now);
-    snd.rtt.backoff = 0;
-    snd.retransmits = 0;
-    this.armSend("none", NEVER);
-    this.setState("ESTABLISHED");
-    this.layer.onEstablished(this);
-    this.armLife(now + this.context.options.keepAliveIdleMs);
-    this.user?.onTcpConnected();
-    this.wantTurn();
-  }
-
-  /** SND.UNA moved. */
-  onAcknowledged(now: Milliseconds): void {
-    const { snd } = this;
-    if (!snd.finAcked) return;
-    switch (this.currentState) {
-      case "FIN-WAIT-1":
-        this.setState("FIN-WAIT-2");
-        this.armLife(now + FIN_WAIT_2_MS);
-        break;
-      case "CLOSING":
-        this.enterTimeWait(now);
-        break;
-      case "LAST-ACK":
-        this.finish("closed");
-        break;
-    }
-  }
-
-  /** The peer's FIN, and everything before it, has arrived. */
-  onPeerFinished(now: Milliseconds): void {
-    this.receive?.finish();
-    switch (this.currentState) {
-      case "ESTABLISHED":
-        this.setState("CLOSE-WAIT");
-        break;
-      case "FIN-WAIT-1":
-        this.setState("CLOSING");
-        break;
-      case "FIN-WAIT-2":
-        this.enterTimeWait(now);
-        break;
-    }
-  }
-
   /** The connection is over without a segment to send: reset by the peer, timed out, or closed by both. */
   finish(why: TcpCloseReason): void {
-    this.end(why, "none");
-  }
-
-  /**
-   * An own connection in TIME-WAIT lets a new one have its port after a second, when timestamps tell their
-   * segments apart (RFC 6191, RFC 7323 §5; as Linux does): else 60 s of TIME-WAIT bound the rate of connections.
-   */
-  mayGiveUpPort(now: Milliseconds): boolean {
-    if (this.currentState !== "TIME-WAIT" || !this.rcv.timestamps) return false;
-    return this.lifeAt - now <= this.context.options.timeWaitMs - TIME_WAIT_REUSE_MS;
+    end(this, why, "none");
   }
 
   /** The link is gone. */
   drop(): void {
-    this.end("reset", "none");
+    end(this, "reset", "none");
   }
 
   // ---- timers ----
@@ -380,7 +313,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
       this.lifeAt = NEVER;
       onLifeTimer(this, now);
     }
-    if (this.currentState === "CLOSED") return;
+    if (this.state === "CLOSED") return;
     const ackAt = this.rcv.ackAt < 0 ? NEVER : this.rcv.ackAt;
     this.context.timers.schedule(this, Math.min(this.sendAt, this.lifeAt, this.paceAt, ackAt));
   }
@@ -398,72 +331,5 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
 
   private maxRingBytes(ring: Ring): number {
     return Math.min(this.context.options.maxRingBytes, ring.maxLimit);
-  }
-
-  /** Both directions are done: the user is told, the rings are let go, only the address pair stays taken. */
-  private enterTimeWait(now: Milliseconds): void {
-    this.setState("TIME-WAIT");
-    this.armSend("none", NEVER);
-    this.armLife(now + this.context.options.timeWaitMs);
-    this.layer.onTimeWait(this);
-    this.releaseRings(false);
-    this.tellUser("closed");
-  }
-
-  private end(why: TcpCloseReason, farewell: typeof this.farewell): void {
-    if (this.currentState === "CLOSED") return;
-    const orderly = why === "closed";
-    this.farewell = farewell;
-    this.layer.forget(this);
-    this.setState("CLOSED");
-    this.context.timers.cancel(this);
-    this.snd.queue.clear();
-    if (farewell !== "none") this.wantTurn();
-    this.releaseRings(!orderly);
-    this.tellUser(why);
-  }
-
-  /** An aborted ring tells its other end; one that is done stays with that end until it is drained. */
-  private releaseRings(abort: boolean): void {
-    const { receive, send } = this;
-    this.receive = null;
-    this.send = null;
-    this.rcv.ring = null;
-    this.snd.ring = null;
-    if (receive !== null) {
-      receive.writer = null;
-      if (abort) receive.abort();
-    }
-    if (send !== null) {
-      send.reader = null;
-      if (abort) send.abort();
-    }
-  }
-
-  private tellUser(why: TcpCloseReason): void {
-    const { user } = this;
-    this.user = null;
-    user?.onTcpClosed(why);
-  }
-
-  /** The last thing sent (RFC 9293 §3.10.5, ABORT). */
-  private sayFarewell(now: Milliseconds): TurnResult {
-    const { farewell, snd, rcv } = this;
-    this.farewell = "none";
-    switch (farewell) {
-      case "none":
-        return DONE;
-      case "reset":
-        sendReset(this, snd.nxt, rcv.nxt, TCP_RST | TCP_ACK);
-        break;
-      case "reset-syn":
-        sendReset(this, 0, rcv.nxt, TCP_RST | TCP_ACK);
-        break;
-      default:
-        this.layer.sendUnreachable(this, farewell, now);
-    }
-    if (!this.attachment.blocked) return DONE;
-    this.farewell = farewell;
-    return BLOCKED;
   }
 }

@@ -10,6 +10,7 @@ import type { TcpConnection } from "./connection.js";
 import { CHALLENGE_ACK_MS, PAWS_IDLE_MS } from "./constants.js";
 import { takeEcho, takeMark } from "./ecn.js";
 import { negotiate } from "./handshake.js";
+import { advance, establish, onPeerFinished } from "./life.js";
 import { sendReset } from "./output.js";
 import type { Segment } from "./segment.js";
 import { seqAdd, seqDistance, seqLeq, seqLt, seqMin } from "./seq.js";
@@ -65,13 +66,13 @@ function arrivesInSynSent(c: TcpConnection, segment: Segment, now: Milliseconds)
   snd.setWindow(segment, 0);
   if (!hasAck) {
     // Simultaneous open (§3.5): both ends have sent a SYN, both now acknowledge the other's.
-    c.setState("SYN-RECEIVED");
+    advance(c, "syn", now);
     c.synOwed = true;
     c.wantTurn();
     return;
   }
   rcv.ackNow = true;
-  c.establish(segment.ack, now);
+  establish(c, segment.ack, now);
   takeText(c, segment, now);
   takeFin(c, segment, now);
   c.wantTurn();
@@ -173,7 +174,7 @@ function checkAck(c: TcpConnection, segment: Segment, now: Milliseconds): boolea
       return false;
     }
     snd.setWindow(segment, snd.windowShift);
-    c.establish(segment.ack, now);
+    establish(c, segment.ack, now);
     return true;
   }
   const ahead = seqDistance(segment.ack, snd.una);
@@ -187,7 +188,7 @@ function checkAck(c: TcpConnection, segment: Segment, now: Milliseconds): boolea
     c.bytesOut += snd.onAck(segment, now);
     takeEcho(c, segment, flight, now);
     armAfterAck(c, ahead > 0, now);
-    if (ahead > 0) c.onAcknowledged(now);
+    if (ahead > 0 && snd.finAcked) advance(c, "fin-acked", now);
   }
   return c.state !== "CLOSED";
 }
@@ -212,9 +213,9 @@ function takeFin(c: TcpConnection, segment: Segment, now: Milliseconds): void {
   const { rcv } = c;
   if (segment.has(TCP_FIN)) {
     const finSeq = seqAdd(segment.seq, segment.sequenceLength - 1);
-    if (seqLeq(finSeq, rcv.edge) && rcv.takeFin(finSeq)) c.onPeerFinished(now);
+    if (seqLeq(finSeq, rcv.edge) && rcv.takeFin(finSeq)) onPeerFinished(c, now);
   } else if (rcv.finSeen && rcv.finishIfComplete()) {
-    c.onPeerFinished(now);
+    onPeerFinished(c, now);
   }
 }
 

@@ -22,7 +22,7 @@ import type { Segment } from "./segment.js";
 import type { Sender } from "./sender.js";
 import { LOST, RETRANSMITTED, SACKED } from "./sent-queue.js";
 import { type Seq, seqDistance, seqLeq, seqLt } from "./seq.js";
-import { SpuriousDetector } from "./spurious.js";
+import { isDsack, SpuriousDetector } from "./spurious.js";
 
 const NO_BLOCKS = new Int32Array(0);
 
@@ -341,14 +341,4 @@ export class LossRecovery {
     this.sender.queue.forgetSacks();
     this.knownCount = 0;
   }
-}
-
-/** RFC 2883 §4: the first block lies below the cumulative ACK, or inside the second one. */
-function isDsack(segment: Segment, una: Seq): boolean {
-  const { sack, sackCount } = segment.options;
-  if (sackCount === 0) return false;
-  const left = sack[0] as number;
-  const right = sack[1] as number;
-  if (seqLeq(right, segment.ack) || seqLt(left, una)) return true;
-  return sackCount > 1 && seqLeq(sack[2] as number, left) && seqLeq(right, sack[3] as number);
 }

@@ -13,7 +13,8 @@
  */
 import type { Milliseconds } from "../../base/index.js";
 import type { TcpOptions } from "../../wire/index.js";
-import { type Seq, seqDistance, seqLt } from "./seq.js";
+import type { Segment } from "./segment.js";
+import { type Seq, seqDistance, seqLeq, seqLt } from "./seq.js";
 
 /** RFC 5682 §2.1 step 2b: new segments between the first and the second ACK. */
 const FRTO_NEW_SEGMENTS = 2;
@@ -143,4 +144,14 @@ export class SpuriousDetector {
         return this.originalDelivered;
     }
   }
+}
+
+/** RFC 2883 §4: the first block lies below the cumulative ACK, or inside the second one. */
+export function isDsack(segment: Segment, una: Seq): boolean {
+  const { sack, sackCount } = segment.options;
+  if (sackCount === 0) return false;
+  const left = sack[0] as number;
+  const right = sack[1] as number;
+  if (seqLeq(right, segment.ack) || seqLt(left, una)) return true;
+  return sackCount > 1 && seqLeq(sack[2] as number, left) && seqLeq(right, sack[3] as number);
 }

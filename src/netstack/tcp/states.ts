@@ -1,9 +1,10 @@
 /**
- * The states of RFC 9293 §3.3.2 and which may follow which (figure 5), in one table.
+ * The states of RFC 9293 §3.3.2 and what each event makes of them (figure 5), in one table. `life.ts` is what
+ * happens on arrival in a state; nothing else changes one.
  *
  * LISTEN is a connection whose SYN has come and about which the handler has not decided yet: the stack
- * listens on every address, so a state without a peer does not exist here. CLOSED may follow every state
- * (reset, time-out, abort) and is final.
+ * listens on every address, so a state without a peer does not exist here. A reset, a time-out or an abort
+ * leads from every state to CLOSED, which is final, and is left out of the table.
  */
 export const TCP_STATES = [
   "LISTEN",
@@ -21,23 +22,35 @@ export const TCP_STATES = [
 
 export type TcpState = (typeof TCP_STATES)[number];
 
-/** CLOSED is left out on the right: it may follow all. */
-const SUCCESSORS: Readonly<Record<TcpState, readonly TcpState[]>> = {
-  LISTEN: ["SYN-RECEIVED"],
-  "SYN-SENT": ["ESTABLISHED", "SYN-RECEIVED"],
-  "SYN-RECEIVED": ["ESTABLISHED"],
-  ESTABLISHED: ["FIN-WAIT-1", "CLOSE-WAIT"],
-  "FIN-WAIT-1": ["FIN-WAIT-2", "CLOSING"],
-  "FIN-WAIT-2": ["TIME-WAIT"],
-  "CLOSE-WAIT": ["LAST-ACK"],
-  CLOSING: ["TIME-WAIT"],
-  "LAST-ACK": [],
-  "TIME-WAIT": [],
-  CLOSED: [],
+export type TcpEvent =
+  /** The handler takes a pending SYN. */
+  | "accepted"
+  /** The peer's SYN, without an ACK, crosses ours (§3.5, figure 7). */
+  | "syn"
+  | "syn-acked"
+  /** Our FIN leaves; is acknowledged. */
+  | "fin-sent"
+  | "fin-acked"
+  /** The peer's FIN, and everything before it, has arrived. */
+  | "fin";
+
+const TRANSITIONS: Readonly<Record<TcpState, Readonly<Partial<Record<TcpEvent, TcpState>>>>> = {
+  LISTEN: { accepted: "SYN-RECEIVED" },
+  "SYN-SENT": { syn: "SYN-RECEIVED", "syn-acked": "ESTABLISHED" },
+  "SYN-RECEIVED": { "syn-acked": "ESTABLISHED" },
+  ESTABLISHED: { "fin-sent": "FIN-WAIT-1", fin: "CLOSE-WAIT" },
+  "FIN-WAIT-1": { "fin-acked": "FIN-WAIT-2", fin: "CLOSING" },
+  "FIN-WAIT-2": { fin: "TIME-WAIT" },
+  "CLOSE-WAIT": { "fin-sent": "LAST-ACK" },
+  CLOSING: { "fin-acked": "TIME-WAIT" },
+  "LAST-ACK": { "fin-acked": "CLOSED" },
+  "TIME-WAIT": {},
+  CLOSED: {},
 };
 
-export function mayFollow(from: TcpState, to: TcpState): boolean {
-  return to === "CLOSED" ? from !== "CLOSED" : SUCCESSORS[from].includes(to);
+/** Undefined when the event means nothing in this state: it is old news there. */
+export function nextState(state: TcpState, event: TcpEvent): TcpState | undefined {
+  return TRANSITIONS[state][event];
 }
 
 /** Both sequence spaces are known and agreed (RFC 9293 §3.5.2). */

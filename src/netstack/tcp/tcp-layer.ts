@@ -26,6 +26,7 @@ import { PENDING_SYN_MS } from "./constants.js";
 import { negotiate } from "./handshake.js";
 import { onSegment } from "./input.js";
 import { SequenceSecret } from "./isn.js";
+import { mayGiveUpPort } from "./life.js";
 import { Segment } from "./segment.js";
 import { seqAdd, seqDistance, seqLt } from "./seq.js";
 import { isSynchronized } from "./states.js";
@@ -93,7 +94,7 @@ export class TcpLayer {
     const key = FlowKey.towards(attachment.id, local, remote, remotePort);
     if (this.isFull(attachment)) return null;
     const { table, context } = this;
-    if (!choosePort(key, table, context.random.uint32(), old => old.mayGiveUpPort(now))) return null;
+    if (!choosePort(key, table, context.random.uint32(), old => mayGiveUpPort(old, now))) return null;
     table.find(key)?.finish("closed");
     const c = this.create(attachment, key, "SYN-SENT", now);
     c.synOwed = true;

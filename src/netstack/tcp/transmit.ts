@@ -10,6 +10,7 @@ import type { Milliseconds } from "../../base/index.js";
 import { TCP_ACK, TCP_FIN, TCP_PSH } from "../../wire/index.js";
 import type { TcpConnection } from "./connection.js";
 import { DISPATCH_QUANTUM_BYTES, MAX_SENT_SEGMENTS } from "./constants.js";
+import { advance } from "./life.js";
 import { sendAck, sendData, sendSyn, timestampNow } from "./output.js";
 import { seqAdd, seqDistance } from "./seq.js";
 import { isSynchronized, maySend } from "./states.js";
@@ -157,7 +158,7 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   snd.nxt = end;
   snd.lastSentAt = now;
   armAfterSending(c, now);
-  if (fin) c.setState(c.state === "CLOSE-WAIT" ? "LAST-ACK" : "FIN-WAIT-1");
+  if (fin) advance(c, "fin-sent", now);
   return true;
 }
 
