@@ -12,7 +12,7 @@ import {
 } from "node:http";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import * as z from "zod";
-import { CATALOG_PATH, CATALOG_PING_MS } from "../api/index.js";
+import { CATALOG_PATH, CATALOG_PING_MS, PROBE_BYTES_MAX, PROBE_PATH } from "../api/index.js";
 import type { Logger } from "../base/index.js";
 import { CatalogStream, type StreamTimes } from "./catalog-stream.js";
 import type { CatalogView } from "./catalog-view.js";
@@ -23,6 +23,8 @@ const STALL_MS = 30_000;
 const DRAIN_TELL_MS = 1_000;
 /** The daemon keeps one stream; more is for reconnects that overlap. */
 const MAX_CONNECTIONS_PER_DEVICE = 4;
+
+const ZEROS = Buffer.alloc(65_536);
 
 const preamble = z.object({ peer: z.string() });
 
@@ -166,19 +168,43 @@ export class ControlApi {
     const socket = req.socket;
     const publicKey = this.#deviceOf.get(socket);
     if (publicKey === undefined) throw new TypeError("a connection without a device reached the HTTP server");
-    if (req.url !== CATALOG_PATH) {
+    const probeBytes = parseProbe(req.url ?? "");
+    if (req.url !== CATALOG_PATH && probeBytes === null) {
       fail(res, 404, "no such resource");
     } else if (req.method !== "GET") {
       fail(res, 405, "only GET");
     } else if (this.#streams.has(socket)) {
       // Pipelined behind a stream that never ends, an answer would only pile up.
       socket.destroy();
+    } else if (probeBytes !== null) {
+      sendZeros(res, probeBytes);
     } else {
       const stream = new CatalogStream(res, () => this.#options.viewOf(publicKey), this.#times);
       this.#streams.set(socket, stream);
       res.once("close", () => this.#streams.delete(socket));
     }
   }
+}
+
+/** How many bytes; null when it is no probe, or asks for too much. */
+function parseProbe(url: string): number | null {
+  const digits = url.startsWith(PROBE_PATH) ? url.slice(PROBE_PATH.length) : "";
+  return /^\d{1,9}$/.test(digits) && Number(digits) <= PROBE_BYTES_MAX ? Number(digits) : null;
+}
+
+/** As fast as they are taken, and no faster. */
+function sendZeros(res: ServerResponse, bytes: number): void {
+  res.writeHead(200, { "content-type": "application/octet-stream", "content-length": bytes });
+  let left = bytes;
+  const send = (): void => {
+    while (left > 0 && !res.destroyed) {
+      const chunk = ZEROS.subarray(0, left);
+      left -= chunk.length;
+      if (!res.write(chunk)) return void res.once("drain", send);
+    }
+    res.end();
+  };
+  send();
 }
 
 function fail(res: ServerResponse, status: number, message: string): void {

@@ -5,6 +5,8 @@
  * `GET /v1/catalog` answers 200 with newline-delimited JSON that never ends: one `snapshot`, then changes as
  * they happen, and a `ping` after 15 s of silence (so both ends notice a dead stream). What this device may not
  * reach is marked (`denied`), or not sent at all, as the policy says.
+ *
+ * `GET /v1/probe/BYTES` answers with so many zero bytes: what `czctl doctor` measures the tunnel with.
  */
 import type { Service } from "../catalog/index.js";
 
@@ -12,6 +14,9 @@ import type { Service } from "../catalog/index.js";
 export const CONTROL_PORT = 4646;
 export const CATALOG_PATH = "/v1/catalog";
 export const CATALOG_PING_MS = 15_000;
+export const PROBE_PATH = "/v1/probe/";
+/** No more at once: a device may ask for more bytes of any service, but not of us. */
+export const PROBE_BYTES_MAX: number = 64 * 1024 * 1024;
 
 export type CatalogEvent =
   | {

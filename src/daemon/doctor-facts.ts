@@ -17,10 +17,18 @@ import { listLinks } from "../linux/index.js";
 import type { Facts } from "./doctor.js";
 import { findServiceRange } from "./service-range.js";
 import { loadState, type State } from "./state.js";
+import { probeTunnel } from "./tunnel-probe.js";
 import { isListening } from "./unix-socket.js";
 
-/** @param daemon what the daemon answered to `status`, why not, or null when none runs */
-export async function gatherFacts(settings: Settings, daemon: DaemonStatus | Problem | null): Promise<Facts> {
+/**
+ * @param daemon what the daemon answered to `status`, why not, or null when none runs
+ * @param withThroughput measures that too, for three seconds
+ */
+export async function gatherFacts(
+  settings: Settings,
+  daemon: DaemonStatus | Problem | null,
+  withThroughput: boolean = false,
+): Promise<Facts> {
   const { hostsFile, stateDir, socketPath } = settings;
   const state = attempt(() => loadState(stateDir));
   const sockets = [socketPath, join(stateDir, CONTROL_SOCKET)].filter(path => existsSync(path));
@@ -49,8 +57,20 @@ export async function gatherFacts(settings: Settings, daemon: DaemonStatus | Pro
       backup: existsSync(join(stateDir, "hosts.backup")),
     },
     staleSockets: stale,
+    probe: await probe(settings, daemon, withThroughput),
     now: Date.now(),
   };
+}
+
+async function probe(
+  { stateDir }: Settings,
+  daemon: DaemonStatus | Problem | null,
+  withThroughput: boolean,
+): Promise<Facts["probe"]> {
+  const connected = daemon !== null && "pid" in daemon && daemon.link === "connected";
+  // The state directory is root's.
+  if (!connected || process.geteuid?.() !== 0) return null;
+  return probeTunnel(join(stateDir, CONTROL_SOCKET), withThroughput);
 }
 
 async function rangeProblem(settings: Settings, state: State | Problem): Promise<Problem | null> {

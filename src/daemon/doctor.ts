@@ -5,6 +5,8 @@
 import type { DaemonStatus, Problem } from "../api/index.js";
 import { classifyResolver, type ResolverEnvironment, resolverAdvice } from "../dns/index.js";
 
+import type { TunnelProbe } from "./tunnel-probe.js";
+
 export interface Facts {
   root: boolean;
   /** Null: /dev/net/tun can be opened; else why not (errno's name). */
@@ -20,6 +22,8 @@ export interface Facts {
   resolver: ResolverEnvironment;
   hosts: { path: string; text: string | null; writeError: string | null; backup: boolean };
   staleSockets: string[];
+  /** Null when there is no tunnel to measure, or no permission. */
+  probe: TunnelProbe | { error: string } | null;
   /** Ms since the epoch. */
   now: number;
 }
@@ -45,7 +49,15 @@ export function diagnose(facts: Facts): Finding[] {
     daemon(facts),
     ...(running === null
       ? []
-      : [agent(running), ...handshake(running, facts.now), offloads(running), dataplane(running)]),
+      : [
+          agent(running),
+          ...handshake(running, facts.now),
+          ...roundTrip(facts),
+          ...throughput(facts),
+          ...pathMtu(running),
+          offloads(running),
+          dataplane(running),
+        ]),
     range(facts, running),
     resolver(facts, running),
     hostsFile(facts, running),
@@ -138,6 +150,68 @@ function handshake({ dataplane: found, link }: DaemonStatus, now: number): Findi
   }
   const rtt = peer.rttMs === undefined ? "" : `, round trip ${peer.rttMs.toFixed(1)} ms`;
   return [ok("handshake", `${Math.round(ageMs / 1000)} s ago${rtt}`)];
+}
+
+/** Some late ones are the network's daily life; more are worth a look. */
+const LATE_MAX = 1;
+
+function roundTrip({ probe }: Facts): Finding[] {
+  if (probe === null) return [];
+  if ("error" in probe) {
+    return [
+      problem("round trip", probe.error, "The tunnel stands but carries nothing: see the agent's line."),
+    ];
+  }
+  const { roundTripsMs: times, late } = probe;
+  const at = (share: number): string => (times[Math.floor((times.length - 1) * share)] ?? 0).toFixed(1);
+  const text = `${at(0.5)} ms (${at(0)} to ${at(1)} in ${times.length})`;
+  if (late <= LATE_MAX)
+    return [ok("round trip", late === 0 ? `${text}, nothing lost` : `${text}, 1 lost and sent again`)];
+  return [
+    warning(
+      "round trip",
+      `${text}, ${late} of ${times.length} lost and sent again`,
+      "The network between here and the agent loses packets: try another one, or a cable.",
+    ),
+  ];
+}
+
+function throughput({ probe }: Facts): Finding[] {
+  if (probe === null || "error" in probe || probe.throughput === null) return [];
+  const { bytes, ms } = probe.throughput;
+  return [
+    ok("throughput", `${((bytes * 8) / ms / 1000).toFixed(0)} Mbit/s down, ${Math.round(ms)} ms of it`),
+  ];
+}
+
+/** Less than this is a path through another tunnel at least. */
+const USUAL_MTU = 1_280;
+
+function pathMtu({ dataplane: found, link }: DaemonStatus): Finding[] {
+  const peer = found?.peers[0];
+  if (peer?.mtu === undefined || link !== "connected") return [];
+  const text = `packets of ${peer.mtu} bytes`;
+  if (peer.pathMtu === "unanswered") {
+    return [
+      warning(
+        "path MTU",
+        `${text}; whether larger ones pass is not known: the other end answers no probes`,
+        "Nothing, as long as transfers do not stall.",
+      ),
+    ];
+  }
+  if (peer.mtu < USUAL_MTU) {
+    return [
+      warning(
+        "path MTU",
+        `only ${text} pass, so transfers are slower`,
+        "A VPN or a mobile network in between: raise its MTU if you can.",
+      ),
+    ];
+  }
+  return [
+    ok("path MTU", `${text} pass${peer.pathMtu === "searching" ? ", larger ones are being tried" : ""}`),
+  ];
 }
 
 function offloads({ dataplane: found }: DaemonStatus): Finding {

@@ -2,7 +2,7 @@
  * A client's connection to the system bus: calls and their replies, signals, and the end. D-Bus Specification
  * 0.43, "Authentication Protocol" (EXTERNAL only) and "Message Bus Messages".
  *
- * Why not a package: docs/decisions/0006.
+ * Why not a package: docs/decisions/0007.
  */
 import { createConnection, type Socket } from "node:net";
 import {

@@ -1,6 +1,6 @@
 /** `czctl doctor`'s judgement: each broken machine of a table, and that the true cause is named. */
 import t from "tap";
-import type { DaemonStatus } from "../../src/api/index.js";
+import type { DaemonStatus, PeerStatus } from "../../src/api/index.js";
 import { diagnose, type Facts } from "../../src/daemon/index.js";
 
 const NOW = Date.UTC(2026, 0, 1);
@@ -54,6 +54,7 @@ const HEALTHY: Facts = {
   },
   hosts: { path: "/etc/hosts", text: SECTION, writeError: null, backup: false },
   staleSockets: [],
+  probe: { roundTripsMs: [11, 12, 13], late: 0, throughput: { bytes: 30_000_000, ms: 3_000 } },
   now: NOW,
 };
 const STOPPED: Partial<Facts> = {
@@ -70,6 +71,8 @@ const hosts = (change: Partial<Facts["hosts"]>): Partial<Facts> => ({
 });
 const shaken = (lastHandshakeAt: number): Partial<Facts> =>
   carrying({ peers: [{ publicKey: "k", lastHandshakeAt, rxBytes: 0, txBytes: 0 }] });
+const peer = (change: Partial<PeerStatus>): Partial<Facts> =>
+  carrying({ peers: [{ publicKey: "k", lastHandshakeAt: NOW - 30_000, rxBytes: 1, txBytes: 1, ...change }] });
 const trouble = (code: string, message: string): Partial<Facts> =>
   saying({ link: "connecting", problem: { code, message, hint: "Do something." } });
 
@@ -134,6 +137,44 @@ const BROKEN: [name: string, facts: Partial<Facts>, level: string, check: string
   ["never shaken hands", shaken(0), "problem", "handshake", "there has been none"],
   ["the session is over", shaken(NOW - 400_000), "problem", "handshake", "400 s ago"],
   ["the clock was set back", shaken(NOW + 3_600_000), "problem", "handshake", "in the future"],
+  [
+    "connected, and nothing gets through",
+    { probe: { error: "no answer through the tunnel" } },
+    "problem",
+    "round trip",
+    "no answer through the tunnel",
+  ],
+  [
+    "a network that loses packets",
+    { probe: { roundTripsMs: [11, 12, 230, 250], late: 2, throughput: null } },
+    "warning",
+    "round trip",
+    "2 of 4 lost",
+  ],
+  [
+    "a path through narrow tunnels",
+    peer({ mtu: 1_180, pathMtu: "confirmed" }),
+    "warning",
+    "path MTU",
+    "only packets of 1180",
+  ],
+  [
+    "an agent that answers no probes",
+    peer({ mtu: 1_420, pathMtu: "unanswered" }),
+    "warning",
+    "path MTU",
+    "not known",
+  ],
+  [
+    "resolved that refuses us",
+    {
+      ...saying({ resolved: { state: "refused", problem: "Link czctl0 is managed." } }),
+      resolver: { ...HEALTHY.resolver, resolvConf: "nameserver 127.0.0.53\n" },
+    },
+    "warning",
+    "resolver",
+    "does not ask us: Link czctl0 is managed.",
+  ],
   ["no offloads", carrying({ offloads: ["gro"] }), "warning", "offloads", "gso, tso"],
   ["crashes", saying({ dataplaneRestarts: 3 }), "warning", "data plane", "3 times"],
   ["it hangs", saying({ dataplane: null }), "problem", "data plane", "does not answer"],

@@ -10,16 +10,21 @@ export function addDoctorCommand(program: Program): void {
   program.command(
     "doctor",
     "Look for what is wrong with this machine's set-up, and say what to do",
-    y => y,
+    y =>
+      y.option("throughput", {
+        type: "boolean",
+        default: false,
+        description: "Measure the tunnel's speed too, with a download of three seconds",
+      }),
     flags => doctor(flags),
   );
 }
 
-async function doctor(flags: Flags): Promise<void> {
+async function doctor(flags: Flags<{ throughput: boolean }>): Promise<void> {
   const settings = settingsOf(flags);
   const daemon = await askDaemon(settings);
   const { diagnose, gatherFacts } = await import("../../daemon/index.js");
-  const findings = diagnose(await gatherFacts(settings, daemon));
+  const findings = diagnose(await gatherFacts(settings, daemon, flags.throughput));
   const problems = findings.filter(({ level }) => level === "problem").length;
   if (problems > 0) process.exitCode = EXIT_CODES.environment;
   if (flags.json) return printJson({ ok: problems === 0, findings });
