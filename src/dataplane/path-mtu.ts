@@ -33,7 +33,7 @@ const MIN_REORDERING_MS: Milliseconds = 20;
 /** RFC 8899 §5.1.1: PMTU_RAISE_TIMER. */
 const RAISE_MS: Milliseconds = 600_000;
 /** CONFIRMATION_TIMER; it runs only while large packets are sent. Routers that fragment raise no suspicion. */
-const CONFIRMATION_MS: Milliseconds = 5_000;
+const CONFIRMATION_MS: Milliseconds = 3_000;
 /** Suspicions this soon after an answer, or after there was none, are not looked into. */
 const QUIET_MS: Milliseconds = 2_000;
 const QUIET_UNANSWERED_MS: Milliseconds = 15_000;

@@ -36,6 +36,8 @@ import { StagingQueue } from "./staging.js";
 import { PeerTimers, type TimerActions } from "./timers.js";
 
 const NO_INDEX = 0;
+/** Data without an answer for longer than this was lost, most of it. */
+const SILENCE_MS: Milliseconds = 1_000;
 
 export class Peer implements TimerActions {
   readonly publicKey: Uint8Array;
@@ -228,6 +230,8 @@ export class Peer implements TimerActions {
       host.indexes.release(localIndex);
       return false;
     }
+    // The peer is back, and has noticed before we did.
+    if (this.timers.unheardMs(now) > SILENCE_MS) this.restoring = true;
     this.heard(source, INITIATION_BYTES, now);
     this.cookies.addMacs(message, now);
     this.keypairs.addResponded(this.createKeypair(keys, localIndex, false, now));

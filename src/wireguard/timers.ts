@@ -53,6 +53,8 @@ export class PeerTimers implements Scheduled {
   private retransmitAt: Milliseconds = NEVER;
   private keepaliveAt: Milliseconds = NEVER;
   private newHandshakeAt: Milliseconds = NEVER;
+  /** Since when data has been without an answer, while `newHandshakeAt` is set. */
+  private unheardSince: Milliseconds = 0;
   private persistentAt: Milliseconds = NEVER;
   private zeroKeysAt: Milliseconds = NEVER;
   private needsAnotherKeepalive = false;
@@ -87,6 +89,7 @@ export class PeerTimers implements Scheduled {
   dataSent(now: Milliseconds): void {
     // §6.5: a new handshake when nothing comes back for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT after data was sent.
     if (this.newHandshakeAt === NEVER) {
+      this.unheardSince = now;
       this.newHandshakeAt = now + this.patienceMs(now) + this.jitterMs;
       if (this.newHandshakeAt < this.wakeAt) this.schedule.wakeBy(this, this.newHandshakeAt);
     }
@@ -122,6 +125,11 @@ export class PeerTimers implements Scheduled {
     if (this.persistentKeepaliveMs === 0) return;
     this.persistentAt = now + this.persistentKeepaliveMs;
     if (this.persistentAt < this.wakeAt) this.schedule.wakeBy(this, this.persistentAt);
+  }
+
+  /** How long data that was sent has been without an answer of any kind. */
+  unheardMs(now: Milliseconds): Milliseconds {
+    return this.newHandshakeAt === NEVER ? 0 : now - this.unheardSince;
   }
 
   // ---- handshakes ----

@@ -42,6 +42,24 @@ t.test("silence is noticed after 1 s, retries come each second, then each 5 s", 
   t.equal(a.events.at(-1), "restored", "what was sent meanwhile is lost, and the owner is told");
 });
 
+t.test("the side that is called after silence knows as well that what it sent is lost", async t => {
+  const { world, a, b, atA, atB } = connected();
+  world.filter = () => [];
+  b.send(atB, B_TO_A);
+  world.advance(1_500);
+  world.filter = d => [d];
+  a.device.networkChanged(world.now);
+  world.advance(100);
+  t.same([a.events.at(-1), b.events.at(-1)], ["restored", "restored"]);
+  b.send(atB, B_TO_A);
+  world.advance(100);
+  a.send(atA, A_TO_B);
+  world.advance(5_000);
+  a.device.networkChanged(world.now);
+  world.advance(100);
+  t.equal(b.events.at(-1), "handshake", "after an answer it is a handshake like any other");
+});
+
 t.test("a replica that has never heard of the session takes it over", async t => {
   const { world, a, b, atA } = connected();
   const other = world.host(b.address);
