@@ -75,7 +75,7 @@ for (const family of [4, 6] as const) {
   });
 }
 
-t.test("memory is bounded: past maxReassemblies the oldest is given up", async t => {
+t.test("RFC 8200 §4.5, memory is bounded: past maxReassemblies the oldest is given up", async t => {
   const { peer } = receiving(4, { maxReassemblies: 3 });
   const [first] = cut(4, 4000);
   for (let id = 0; id < 20; id++) {

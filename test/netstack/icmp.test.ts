@@ -254,7 +254,7 @@ t.test("RFC 1191 §3: a path MTU below the minimum is not believed", async t => 
   t.equal(peer.connection?.snd.mss, 536);
 });
 
-t.test("errors that are cut short or about nothing are counted", async t => {
+t.test("RFC 5927 §4: errors that are cut short or about nothing are counted", async t => {
   const { peer, syn } = connecting();
   peer.inject(peer.ip(1, Uint8Array.from([3, 3, 0, 0, 0, 0, 0, 0, 0x45, 0]), 2));
   t.equal(peer.stack.counters.icmpBad, 1);
@@ -289,7 +289,7 @@ t.test("RFC 1122 §3.2.1.3: packets from or to what is no host are dropped", asy
   t.ok(PEER.family === STACK.family);
 });
 
-t.test("IP headers that cannot be are dropped and counted", async t => {
+t.test("RFC 1122 §3.2.1: IP headers that cannot be are dropped and counted", async t => {
   const peer = new RawPeer();
   const { counters } = peer.stack;
   peer.inject(new Uint8Array(10));

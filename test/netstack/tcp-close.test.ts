@@ -9,7 +9,7 @@ function established(stack: ConstructorParameters<typeof RawPeer>[0] = {}): RawP
   return peer;
 }
 
-t.test("active close: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, gone after 2 MSL", async t => {
+t.test("RFC 9293 §3.6 active close: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, gone after 2 MSL", async t => {
   const peer = established();
   peer.write("bye");
   peer.sendRing.finish();
@@ -34,7 +34,7 @@ t.test("active close: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, gone after 2 MSL", asyn
   t.equal(peer.stack.pollAt(), Number.POSITIVE_INFINITY);
 });
 
-t.test("passive close: CLOSE-WAIT, LAST-ACK, CLOSED", async t => {
+t.test("RFC 9293 §3.6 passive close: CLOSE-WAIT, LAST-ACK, CLOSED", async t => {
   const peer = established();
   peer.send({ flags: "F.", seq: 1, ack: 1 });
   t.same(peer.lines(), [". 1:1 ack 2"]);
@@ -51,7 +51,7 @@ t.test("passive close: CLOSE-WAIT, LAST-ACK, CLOSED", async t => {
   t.equal(peer.stack.connections().length, 0);
 });
 
-t.test("simultaneous close: CLOSING, TIME-WAIT", async t => {
+t.test("RFC 9293 §3.6 simultaneous close: CLOSING, TIME-WAIT", async t => {
   const peer = established();
   peer.sendRing.finish();
   peer.dispatch();
@@ -62,6 +62,18 @@ t.test("simultaneous close: CLOSING, TIME-WAIT", async t => {
   peer.send({ flags: ".", seq: 2, ack: 2 });
   t.equal(peer.connection?.state, "TIME-WAIT");
   t.equal(peer.closed, "closed");
+});
+
+t.test("RFC 9293 §3.10.7.4, seventh step: text in FIN-WAIT-1 and FIN-WAIT-2 is taken", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  t.equal(peer.connection?.state, "FIN-WAIT-1");
+  peer.send({ flags: "P.", seq: 1, ack: 1, data: "one " });
+  peer.send({ flags: ".", seq: 5, ack: 2 });
+  t.equal(peer.connection?.state, "FIN-WAIT-2");
+  peer.send({ flags: "P.", seq: 5, ack: 2, data: "two" });
+  t.equal(peer.text(), "one two");
 });
 
 t.test("FIN and its ACK in one segment go straight to TIME-WAIT", async t => {

@@ -135,7 +135,7 @@ t.test("RFC 9293 §3.10.7.1: what belongs to no connection is answered with RST"
   t.same(peer.lines(), [], "a reset never is");
 });
 
-t.test("bad checksums and lengths are dropped and counted", async t => {
+t.test("RFC 9293 §3.1 (MUST-3): bad checksums and lengths are dropped and counted", async t => {
   const peer = established();
   peer.send({ flags: ".", seq: 1, ack: 1, data: "x", badChecksum: true });
   t.equal(peer.stack.counters.tcpBadChecksum, 1);

@@ -130,7 +130,7 @@ t.test("RFC 5681 §4.2: every second full segment is acknowledged, a lone small 
   t.equal(peer.only().ack, seq);
 });
 
-t.test("the first segments of a connection are acknowledged at once", async t => {
+t.test("RFC 5681 §4.2, quick ACKs: the first segments of a connection are acknowledged at once", async t => {
   const peer = established();
   for (let i = 0; i < 10; i++) peer.send({ flags: "P.", seq: 1 + i, ack: 1, data: "x" });
   t.equal(peer.sent().length, 10);

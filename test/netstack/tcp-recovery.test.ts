@@ -130,6 +130,29 @@ t.test("RFC 6582: without SACK the third duplicate ACK, then each partial ACK", 
   t.equal(peer.sendRing.length, 0);
 });
 
+t.test(
+  "RFC 3042 §2: the first two duplicate ACKs each let a new segment go, without SACK and with it",
+  async t => {
+    for (const sack of [false, true]) {
+      const peer = inFlight(8, sack ? undefined : {});
+      const { snd } = peer.connection as NonNullable<typeof peer.connection>;
+      snd.congestion.cwnd = 8 * MSS;
+      peer.write(pattern(4 * MSS, 9 * MSS));
+      peer.dispatch();
+      t.same(sequences(peer), [], "the window is full");
+      const duplicate = (until: number) =>
+        peer.send({ flags: ".", seq: 1, ack: at(0), ...(sack ? { sack: [[at(1), at(until)]] } : {}) });
+      duplicate(2);
+      t.same(sequences(peer), [at(8)]);
+      duplicate(3);
+      t.same(sequences(peer), [at(9)]);
+      t.equal(snd.congestion.cwnd, 8 * MSS, "the window itself stays");
+      duplicate(4);
+      t.equal(sequences(peer)[0], at(0), "the third is a loss");
+    }
+  },
+);
+
 t.test("RFC 5681 §2: an ACK that changes the window is no duplicate", async t => {
   const peer = inFlight(8, {});
   for (let i = 0; i < 6; i++) peer.send({ flags: ".", seq: 1, ack: at(0), window: 60_000 + i });

@@ -118,8 +118,8 @@ export class LossRecovery {
     if (sender.congestion.modelBased) return;
     if (this.phase === "recovery") {
       this.glide(delivered, acked > 0 && lostBytes === 0);
-    } else if (delivered > 0 && !segment.has(TCP_ECE)) {
-      // RFC 3168 §6.1.2: an ACK that echoes a mark does not widen the window.
+    } else if (delivered > 0 && acked > 0 && !segment.has(TCP_ECE)) {
+      // Neither a duplicate ACK (RFC 3042 §2) nor one that echoes a mark (RFC 3168 §6.1.2) widens the window.
       this.grow(delivered, priorInFlight, now);
     }
   }
