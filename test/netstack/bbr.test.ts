@@ -169,6 +169,23 @@ t.test("§5.3.1: start-up stops growing while a queue shows, and goes on when it
   t.ok(free.cwnd > held && free.cwnd < again.cwnd, `${before} ${held} ${free.cwnd} ${again.cwnd}`);
 });
 
+t.test(
+  "§5.6.4.4: a time-out while a queue holds start-up back lets the window grow all the same",
+  async t => {
+    const bbr = started(60);
+    drive(bbr, 20, { rtt: RTT_MS + 30, roundStart: false });
+    const before = bbr.cwnd;
+    bbr.onTimeout();
+    drive(bbr, 2 * RTT_MS, { rtt: RTT_MS + 30, roundStart: false });
+    t.ok(bbr.cwnd > 4 * 1380, `${bbr.cwnd} after ${before}`);
+  },
+);
+
+t.test("a ring that is too small for a long and lossy path is no idle application", async t => {
+  const reached = share("bbr", link(200, 0.01, 200), 40_000_000);
+  t.ok(reached > 0.45, `${reached.toFixed(2)} of the link`);
+});
+
 t.test("§5.3.4.3: a path that has become longer is believed after ten seconds", async t => {
   const bbr = started(3000);
   const before = bbr.cwnd;

@@ -72,7 +72,7 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
     const length = nextLength(c);
     const fin = finFollows(c, length);
     if (length === 0 && !fin) {
-      if (!snd.cwndLimited) snd.rate.onAppLimited(snd.inFlight);
+      if (!snd.cwndLimited && isStarved(c)) snd.rate.onAppLimited(snd.inFlight);
       return DONE;
     }
     if (budget <= 0) return pause(c, now);
@@ -80,6 +80,12 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
     budget -= length;
     if (fin) return DONE;
   }
+}
+
+/** Nobody has given us anything to send. A full ring is no such case: it waits for the path, as a window does. */
+function isStarved(c: TcpConnection): boolean {
+  const { ring, unsent } = c.snd;
+  return unsent <= 0 && ring !== null && ring.space > 0;
 }
 
 /** The turn's share is spent: the others' turn, or the pacer's time. */

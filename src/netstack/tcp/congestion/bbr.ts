@@ -133,6 +133,7 @@ export class Bbr implements CongestionControl {
   onTimeout(): void {
     this.priorCwnd = Math.max(this.priorCwnd, this.cwnd);
     this.cwnd = this.mss;
+    this.delayedAcks = 0;
   }
 
   onSpurious(): void {
@@ -195,7 +196,7 @@ export class Bbr implements CongestionControl {
   }
 
   private get held(): boolean {
-    return this.delayedAcks >= DELAYED_ACKS;
+    return this.delayedAcks >= DELAYED_ACKS && this.priorCwnd === 0;
   }
 
   /** §5.3.1.2. */
