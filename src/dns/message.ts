@@ -3,10 +3,12 @@
  * zone's answers. The question goes back byte for byte, so its case and any odd octets survive (RFC 4343;
  * resolvers that mix case on purpose check it).
  *
- * Specifications: RFC 1035 §4, RFC 6891, RFC 9619 (exactly one question). No name compression: dns-packet
- * has none; what does not fit is truncated and asked again over TCP.
+ * Specifications: RFC 1035 §4, RFC 6891, RFC 9619 (exactly one question). As with CoreDNS, names are compressed
+ * (RFC 1035 §4.1.4) only where the answer does not fit otherwise; then each owner that is the question's name,
+ * which the many records of a headless service all have. What still does not fit is truncated and asked
+ * again over TCP.
  */
-import { type Answer, decode, encode, encodingLength, type OptAnswer, type Question } from "dns-packet";
+import { decode, encode, type OptAnswer, type Question } from "dns-packet";
 import type { Zone } from "./zone.js";
 import { answer, type DnsRecord, type ZoneAnswer } from "./zone-answers.js";
 
@@ -14,6 +16,10 @@ import { answer, type DnsRecord, type ZoneAnswer } from "./zone-answers.js";
 export const MESSAGE_MAX_BYTES = 4096;
 const HEADER_BYTES = 12;
 const OPT_BYTES = 11;
+/** Type and class, after the name. */
+const QUESTION_TAIL_BYTES = 4;
+/** RFC 1035 §4.1.4: to the name of the question, which stands right behind the header. */
+const QUESTION_POINTER: Buffer = Buffer.from([0xc0, HEADER_BYTES]);
 /** RFC 1035 §4.2.1: the limit over UDP without EDNS. */
 const UDP_PLAIN_BYTES = 512;
 /** Largest answer over UDP: fits a packet of any IPv6 path (the DNS Flag Day 2020 value). */
@@ -50,7 +56,7 @@ export function respond(zone: Zone | null, query: Buffer, transport: "udp" | "tc
   const limit = transport === "tcp" ? TCP_MAX_BYTES : udpLimit(opt);
   const space = limit - HEADER_BYTES - questionBytes.length - (opt === null ? 0 : OPT_BYTES);
   if (opt !== null && opt.ednsVersion !== 0) {
-    return assemble(query, questionBytes, fit(REFUSED, space), RCODES.BADVERS, true);
+    return assemble(query, questionBytes, fit(REFUSED, space, questionBytes), RCODES.BADVERS, true);
   }
   const result =
     zone === null
@@ -58,7 +64,13 @@ export function respond(zone: Zone | null, query: Buffer, transport: "udp" | "tc
       : isOurs(question, questionBytes)
         ? answer(zone, question.name, question.type)
         : REFUSED;
-  return assemble(query, questionBytes, fit(result, space), RCODES[result.rcode], opt !== null);
+  return assemble(
+    query,
+    questionBytes,
+    fit(result, space, questionBytes),
+    RCODES[result.rcode],
+    opt !== null,
+  );
 }
 
 const NOTHING = { answers: [], authority: [], additional: [] };
@@ -126,39 +138,52 @@ interface Fitted {
   truncated: boolean;
 }
 
-/** RFC 2181 §9: additional records are left out silently, answers with TC. */
-function fit(result: ZoneAnswer, space: number): Fitted {
-  const answers = take(result.answers, space);
-  let left = space - answers.bytes;
-  const complete = answers.records.length === result.answers.length;
-  const authority = complete ? take(result.authority, left) : { records: [], bytes: 0 };
-  left -= authority.bytes;
-  const additional = complete ? take(result.additional, left) : { records: [], bytes: 0 };
-  const message = encode({
-    answers: answers.records,
-    authorities: authority.records,
-    additionals: additional.records,
-  });
+function fit(result: ZoneAnswer, space: number, question: Buffer): Fitted {
+  const plain = pack(result, space, null);
+  const all = result.answers.length + result.authority.length + result.additional.length;
+  const [answers, authorities, additionals] = plain.counts;
+  return answers + authorities + additionals === all ? plain : pack(result, space, question);
+}
+
+/**
+ * RFC 2181 §9: additional records are left out silently, answers with TC.
+ * @param question to compress owners against, or null
+ */
+function pack(result: ZoneAnswer, space: number, question: Buffer | null): Fitted {
+  const name = question === null ? null : question.subarray(0, -QUESTION_TAIL_BYTES);
+  const answers = take(result.answers, space, name);
+  const complete = answers.length === result.answers.length;
+  let left = space - sizeOf(answers);
+  const authority = complete ? take(result.authority, left, name) : [];
+  left -= sizeOf(authority);
+  const additional = complete ? take(result.additional, left, name) : [];
   return {
-    bytes: message.subarray(HEADER_BYTES),
-    counts: [answers.records.length, authority.records.length, additional.records.length],
+    bytes: Buffer.concat([...answers, ...authority, ...additional]),
+    counts: [answers.length, authority.length, additional.length],
     truncated: !complete,
   };
 }
 
-function take(records: readonly DnsRecord[], space: number): { records: Answer[]; bytes: number } {
-  const taken: Answer[] = [];
-  let bytes = 0;
+/** As many records as there is space for. */
+function take(records: readonly DnsRecord[], space: number, name: Buffer | null): Buffer[] {
+  const taken: Buffer[] = [];
+  let left = space;
   for (const record of records) {
-    const size = encodingLength({ answers: [record] }) - HEADER_BYTES;
-    if (bytes + size > space) break;
-    bytes += size;
-    taken.push(record);
+    const plain = encode({ answers: [record] }).subarray(HEADER_BYTES);
+    const pointed = name !== null && plain.subarray(0, name.length).equals(name);
+    const bytes = pointed ? Buffer.concat([QUESTION_POINTER, plain.subarray(name.length)]) : plain;
+    left -= bytes.length;
+    if (left < 0) break;
+    taken.push(bytes);
   }
-  return { records: taken, bytes };
+  return taken;
 }
 
-/** Nothing in the records points elsewhere in the message, so the pieces are simply put together. */
+function sizeOf(buffers: readonly Buffer[]): number {
+  return buffers.reduce((total, { length }) => total + length, 0);
+}
+
+/** Nothing in the records points elsewhere than to the question, so the pieces are simply put together. */
 function assemble(query: Buffer, question: Buffer, fitted: Fitted, rcode: number, edns: boolean): Buffer {
   const asked = query.readUInt16BE(2) & (RD | CD);
   const authoritative = rcode === RCODES.NOERROR || rcode === RCODES.NXDOMAIN ? AA : 0;

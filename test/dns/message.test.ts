@@ -136,19 +136,38 @@ t.test("RFC 1035 §4.2.1, RFC 2181 §9: what does not fit is truncated", async t
   const whole = decode(respond(many, query(name), "tcp")!);
   t.equal(whole.flag_tc, false);
   t.equal(whole.answers?.length, 400);
-  const huge = respond(makeZone({}, crowd(3000)), query(name), "tcp")!;
+  const huge = respond(makeZone({}, crowd(5000)), query(name), "tcp")!;
   t.ok(huge.length <= 65_535);
   t.equal(decode(huge).flag_tc, true);
 
-  const few = makeZone({}, crowd(4));
+  const few = makeZone({}, crowd(7));
   const srv = query(`_pg._tcp.${name}`, {
     questions: [{ name: `_pg._tcp.${name}`, type: "SRV", class: "IN" }],
   });
   const response = decode(respond(few, srv, "udp")!);
-  t.equal(response.answers?.length, 4);
+  t.equal(response.answers?.length, 7);
   t.equal(response.flag_tc, false, "additional records left out are no truncation");
-  t.ok((response.additionals ?? []).length < 4);
+  t.ok((response.additionals ?? []).length < 7);
 });
+
+t.test(
+  "RFC 1035 §4.1.4: names are compressed where the answer does not fit otherwise, as CoreDNS does",
+  async t => {
+    const name = "db.shop.svc.cluster.local";
+    const pointers = (response: Buffer): number => response.toString("latin1").split("\xc0\x0c").length - 1;
+    const small = respond(makeZone({}, crowd(5)), query(name), "udp")!;
+    t.equal(pointers(small), 0, "five fit as they are");
+    const zone = makeZone({}, crowd(25));
+    const compressed = respond(zone, query(name), "udp")!;
+    t.equal(pointers(compressed), 25);
+    t.ok(compressed.length <= 512);
+    const [there, whole] = [compressed, respond(zone, query(name), "tcp")!].map(bytes => decode(bytes));
+    t.equal(there?.flag_tc, false);
+    t.strictSame(there?.answers, whole?.answers, "the same answers as where there is space");
+    const cased = decode(respond(zone, query("dB.shop.SVC.cluster.local"), "udp")!);
+    t.strictSame(new Set(cased.answers?.map(each => each.name)), new Set(["dB.shop.SVC.cluster.local"]));
+  },
+);
 
 /** `CZCTL_FUZZ_PACKETS=1000000 node dist/test/dns/message.test.js` for as many as one likes. */
 const FUZZ_PACKETS = Number(process.env.CZCTL_FUZZ_PACKETS ?? 100_000);
