@@ -45,7 +45,7 @@ const stack = new Stack({
   handler: {
     onTcpSyn(connection) {
       const targets = [{ address: connection.local, port: connection.localPort }];
-      new Dial(context, connection, { targets, skipsRefusal: false });
+      new Dial(context, connection, { targets });
     },
     onUdpFlow: flow => flow.refuse("port"),
     onEcho: () => "reply",

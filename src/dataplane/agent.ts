@@ -110,7 +110,7 @@ export class AgentRole implements StackHandler {
     };
     this.flowsOpen.add(flow);
     new Dial(this.context, connection, {
-      ...target.plan(this.context.loop.now),
+      targets: target.candidates(this.context.loop.now),
       onFirstSilent: now => target.avoidDirect(now),
       onClosed: () => {
         this.flowsOpen.delete(flow);
@@ -135,7 +135,7 @@ export class AgentRole implements StackHandler {
       abort: () => udp.refuse("port"),
     };
     this.flowsOpen.add(flow);
-    const { targets } = target.plan(this.context.loop.now);
+    const targets = target.candidates(this.context.loop.now);
     KernelDatagram.open(this.context, udp, targets, () => this.flowsOpen.delete(flow));
   }
 
@@ -150,7 +150,6 @@ export class AgentRole implements StackHandler {
   private control(connection: TcpConnection, device: Device): void {
     new Dial(this.context, connection, {
       targets: [{ path: this.config.control?.path as string }],
-      skipsRefusal: false,
       preamble: `${JSON.stringify({ peer: device.publicKey })}\n`,
     });
   }

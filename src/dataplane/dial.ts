@@ -1,8 +1,8 @@
 /**
  * Joins an inbound netstack connection to a kernel socket: dials the candidates one after another while the
- * SYN waits, and tells the truth to whoever sent it. Only the first answer counts as the Service's own:
- * a refusal is passed on as RST, an unreachable network as ICMP, and one that does not answer in good time is
- * left for the next (dial-limit.ts).
+ * SYN waits, and tells the truth to whoever sent it: refused by all is RST, an unreachable network is ICMP. One that
+ * refuses may be a replica that has just died, and one that does not answer in good time (dial-limit.ts) a cluster
+ * address that leads nowhere: the next may do.
  */
 import { type Endpoint, type Milliseconds, writeEndpoint } from "../base/index.js";
 import {
@@ -20,14 +20,15 @@ import type { Limited } from "./dial-limit.js";
 import { KernelStream, STREAM_EVENTS } from "./kernel-stream.js";
 import type { Source } from "./loop.js";
 
+/** Replicas that have just died, one after another; beyond that the Service is to blame. */
+const MAX_ATTEMPTS = 4;
+
 /** Where a dial goes: a TCP endpoint, or the path of a Unix stream socket. */
 export type DialTarget = Endpoint | { readonly path: string };
 
 export interface DialOptions {
-  /** Tried in order until one connects. */
+  /** Tried in order until one connects, a few at most. */
   readonly targets: readonly DialTarget[];
-  /** Whether the next target is tried after the first refused; after other failures it always is. */
-  readonly skipsRefusal: boolean;
   /** Bytes sent to the socket before the connection's own. */
   readonly preamble?: string;
   /** The first target did not answer, and another one did. */
@@ -67,7 +68,7 @@ export class Dial implements Source, TcpUser, Limited {
     if (error === 0) this.connected(events, now);
     else {
       this.drop();
-      this.lastError = error;
+      this.failed(error);
       this.next();
     }
   }
@@ -75,7 +76,7 @@ export class Dial implements Source, TcpUser, Limited {
   onLimit(_now: Milliseconds): void {
     if (this.attempt === 1) this.firstSilent = true;
     this.drop();
-    this.lastError = ETIMEDOUT;
+    this.failed(ETIMEDOUT);
     this.next();
   }
 
@@ -88,20 +89,24 @@ export class Dial implements Source, TcpUser, Limited {
     this.settle();
   }
 
+  /** A refusal says more than silence. */
+  private failed(error: number): void {
+    if (this.lastError !== ECONNREFUSED) this.lastError = error;
+  }
+
   private next(): void {
-    const { targets, skipsRefusal } = this.options;
-    while (this.attempt < targets.length) {
-      // Behind a cluster address that has no route come replicas: one that refuses has just died.
-      if (this.lastError === ECONNREFUSED && !skipsRefusal && this.attempt === 1) break;
+    const { targets } = this.options;
+    const most = Math.min(targets.length, MAX_ATTEMPTS);
+    while (this.attempt < most) {
       const result = open(this.context, targets[this.attempt++] as DialTarget);
       const watched = result < 0 ? result : this.context.loop.add(result, STREAM_EVENTS, this);
       if (watched === 0) {
         this.fd = result;
-        if (this.attempt < targets.length) this.context.dials.watch(this, this.context.loop.now);
+        if (this.attempt < most) this.context.dials.watch(this, this.context.loop.now);
         return;
       }
       if (result >= 0) sockets.close(result);
-      this.lastError = -watched;
+      this.failed(-watched);
     }
     this.giveUp();
   }

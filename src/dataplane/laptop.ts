@@ -122,7 +122,7 @@ export class LaptopRole implements StackHandler {
     if (this.isForeign(near.remote)) return near.unreachable("prohibited");
     if (this.isDns(near.local, near.localPort)) {
       const target = this.dnsTarget("tcp");
-      new Dial(this.context, near, { targets: [target], skipsRefusal: false });
+      new Dial(this.context, near, { targets: [target] });
       return;
     }
     const route = this.routes.service("tcp", near.local, near.localPort);

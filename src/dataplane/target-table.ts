@@ -5,20 +5,10 @@ import { Address, type Endpoint, type Milliseconds } from "../base/index.js";
 export interface AgentTarget {
   readonly key: string;
   readonly name: string;
-  /** Where to dial now. */
-  plan(now: Milliseconds): DialPlan;
+  /** Where to dial now, in order: the address itself when it is a cluster address, then endpoints in turn. */
+  candidates(now: Milliseconds): Endpoint[];
   /** Its cluster address did not answer, and an endpoint did: for a while the endpoints come first. */
   avoidDirect(now: Milliseconds): void;
-}
-
-export interface DialPlan {
-  /** In order: the address itself when it is a cluster address, then endpoints in turn. */
-  readonly targets: Endpoint[];
-  /**
-   * Whether a refusal moves on to the next. A cluster address that refuses speaks for the Service; one
-   * endpoint of several that refuses is a replica that just died.
-   */
-  readonly skipsRefusal: boolean;
 }
 
 /** A cluster address that answered nothing is not asked first again for so long. */
@@ -82,13 +72,11 @@ class RoundRobinTarget implements AgentTarget {
     this.directAgainAt = now + AVOID_DIRECT_MS;
   }
 
-  plan(now: Milliseconds): DialPlan {
+  candidates(now: Milliseconds): Endpoint[] {
     const { endpoints, direct } = this;
     const first = endpoints.length === 0 ? 0 : this.turn++ % endpoints.length;
     const rotated = [...endpoints.slice(first), ...endpoints.slice(0, first)];
-    if (direct === null) return { targets: rotated, skipsRefusal: true };
-    return now < this.directAgainAt
-      ? { targets: [...rotated, direct], skipsRefusal: true }
-      : { targets: [direct, ...rotated], skipsRefusal: false };
+    if (direct === null) return rotated;
+    return now < this.directAgainAt ? [...rotated, direct] : [direct, ...rotated];
   }
 }

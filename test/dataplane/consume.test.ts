@@ -144,6 +144,21 @@ t.test("an endpoint that answers nothing is left for the next one when its time 
   await world.until("everything closed", () => world.open === 0);
 });
 
+t.test("a few that refuse are enough: the Service refuses", async t => {
+  const world = new World();
+  let served = 0;
+  const last = await listen(t, socket => {
+    served++;
+    socket.end("ok");
+  });
+  const closed = await closedPort();
+  world.expose([{ port: 80, to: [closed, closed, closed, closed, last] }]);
+  const app = world.connect(VIRTUAL, 80);
+  await world.until("the answer", () => app.closed !== null);
+  t.equal(app.closed, "refused");
+  t.equal(served, 0);
+});
+
 t.test("a dead replica is skipped, and the others take turns", async t => {
   const world = new World();
   const served = [0, 0];

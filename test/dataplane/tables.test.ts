@@ -29,44 +29,41 @@ t.test("a target is found by address, port and protocol, and only in its grant",
 
 t.test("endpoints take turns, also across a new table", async t => {
   const table = new TargetTable();
-  const first = () => formatEndpoint(table.lookup("all", "tcp", WEB, 80)?.plan(0).targets[0] as never);
+  const first = () => formatEndpoint(table.lookup("all", "tcp", WEB, 80)?.candidates(0)[0] as never);
   table.replace([target({})], { all: [0] });
   t.same([first(), first()], ["10.244.0.1:8080", "10.244.0.2:8080"]);
   table.replace([target({})], { all: [0] });
   t.same([first(), first()], ["10.244.0.3:8080", "10.244.0.1:8080"]);
 });
 
-t.test(
-  "a cluster address comes first and its refusal is final; endpoints stand in for one another",
-  async t => {
-    const table = new TargetTable();
-    table.replace([target({ direct: true })], { all: [0] });
-    const direct = table.lookup("all", "tcp", WEB, 80);
-    t.same(direct?.plan(0).targets.map(formatEndpoint), [
-      "10.96.0.7:80",
-      "10.244.0.1:8080",
-      "10.244.0.2:8080",
-      "10.244.0.3:8080",
-    ]);
-    t.equal(direct?.plan(0).skipsRefusal, false);
-    table.replace([target({ endpoints: [] })], { all: [0] });
-    const empty = table.lookup("all", "tcp", WEB, 80);
-    t.same(empty?.plan(0), { targets: [], skipsRefusal: true });
-  },
-);
+t.test("a cluster address comes first, and endpoints stand in for it and for one another", async t => {
+  const table = new TargetTable();
+  table.replace([target({ direct: true })], { all: [0] });
+  const direct = table.lookup("all", "tcp", WEB, 80);
+  t.same(direct?.candidates(0).map(formatEndpoint), [
+    "10.96.0.7:80",
+    "10.244.0.1:8080",
+    "10.244.0.2:8080",
+    "10.244.0.3:8080",
+  ]);
+  table.replace([target({ endpoints: [] })], { all: [0] });
+  const empty = table.lookup("all", "tcp", WEB, 80);
+  t.same(empty?.candidates(0), []);
+});
 
 t.test("a cluster address that was silent comes last for half a minute, also in a new table", async t => {
   const table = new TargetTable();
-  const at = (now: number) => {
-    const { targets, skipsRefusal } = table.lookup("all", "tcp", WEB, 80)?.plan(now) ?? {};
-    return [targets?.findIndex(({ port }) => port === 80), skipsRefusal];
-  };
+  const place = (now: number) =>
+    table
+      .lookup("all", "tcp", WEB, 80)
+      ?.candidates(now)
+      .findIndex(({ port }) => port === 80);
   table.replace([target({ direct: true })], { all: [0] });
   table.lookup("all", "tcp", WEB, 80)?.avoidDirect(1_000);
-  t.same(at(30_999), [3, true], "one refusal of an endpoint does not speak for the Service");
+  t.equal(place(30_999), 3);
   table.replace([target({ direct: true })], { all: [0] });
-  t.same(at(30_999), [3, true]);
-  t.same(at(31_000), [0, false]);
+  t.equal(place(30_999), 3);
+  t.equal(place(31_000), 0);
 });
 
 t.test("routes: consumed ports only", async t => {
