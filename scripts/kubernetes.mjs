@@ -7,10 +7,12 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { kubernetesPrograms } from "./kubernetes-binary.mjs";
 import { makeReady, ROOT } from "./ready.mjs";
+import { installSystemPackages } from "./system-packages.mjs";
 
 const LIMIT_MS = 10 * 60_000;
 const wanted = process.argv.slice(2);
 makeReady();
+installSystemPackages();
 const env = { ...process.env, ...kubernetesPrograms() };
 const files = readdirSync(join(ROOT, "test/kubernetes"))
   .filter(name => name.endsWith(".test.ts"))

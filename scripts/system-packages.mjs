@@ -17,6 +17,7 @@ const PACKAGES = {
   nftables: ["nft"],
   "zbar-tools": ["zbarimg"],
   iperf3: ["iperf3"],
+  wrk: ["wrk"],
   "nginx-light": ["nginx"],
   "redis-server": ["redis-server", "redis-cli", "redis-benchmark"],
   "bind9-dnsutils": ["dig"],

@@ -35,7 +35,12 @@ const NO_GRANT = "";
 /** Between a revoked device's last access and its last packet: time to be told, through the tunnel. */
 const REVOKE_NOTICE_MS = 250;
 const DRAIN_POLL_MS = 100;
-const MOVE_LIMIT_MS = 5_000;
+/**
+ * A pod hears that it is to stop before the last kube-proxy does, and who is sent here once comes back here for as long
+ * as the connection tracking remembers.
+ */
+const SETTLE_MS = 2_000;
+const MOVE_LIMIT_MS = 7_000;
 
 export interface AgentOptions {
   dir: string;
@@ -151,14 +156,18 @@ export class Agent {
   async drain(limitMs: number): Promise<void> {
     const startedAt = performance.now();
     this.#options.log.info("agent drains", { limitMs });
-    this.#keeper.send({ type: "drain" });
-    this.#control?.drain();
+    let told = false;
     for (let tookMs = 0; tookMs < limitMs; tookMs = performance.now() - startedAt) {
       const flows = (await this.#keeper.status().catch(() => null))?.flows;
       if (flows === undefined) return;
       // A device without flows is waited for too, but not for long: there may be no other replica.
       const moved = this.#control?.listeners === 0 || tookMs > MOVE_LIMIT_MS;
       if (flows.tcp + flows.udp === 0 && moved) return;
+      if (!told && tookMs >= SETTLE_MS) {
+        told = true;
+        this.#keeper.send({ type: "drain" });
+        this.#control?.drain();
+      }
       await sleep(DRAIN_POLL_MS);
     }
   }

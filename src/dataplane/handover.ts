@@ -20,6 +20,10 @@ import type { Path } from "./path.js";
 /** Current, next, and one that leaves; when another is needed the one that leaves the longest is cut off. */
 export const LAPTOP_PATHS = 3;
 const CHECK_MS = 250;
+/** An attempt that nobody has answered by then was sent to the replica that drains, and will be again. */
+const ATTEMPT_MS = 5_000;
+/** Until the connection tracking of a Service has forgotten an attempt that was not answered: 30 s with Linux. */
+const FORGOTTEN_MS = 35_000;
 
 export class Handover implements Machine {
   current: Path;
@@ -30,6 +34,8 @@ export class Handover implements Machine {
   private next: Path | null = null;
   /** Longest first. */
   private leaving: Path[] = [];
+  /** When each was last of use: the Service may remember its port. */
+  private readonly triedAt: Map<Path, Milliseconds> = new Map();
   private checkAt: Milliseconds = NEVER;
 
   /**
@@ -44,10 +50,13 @@ export class Handover implements Machine {
     context.loop.addMachine(this);
   }
 
-  /** The agent at the end of the current path is about to stop. */
+  /** The agent at the end of the current path is about to stop. To be said again for as long as it does not. */
   move(now: Milliseconds): void {
-    if (this.next !== null || this.paths.length === 1) return;
-    const path = this.spare();
+    if (this.next !== null) return;
+    const path = this.spare(now);
+    if (path === null) return;
+    this.triedAt.set(path, now);
+    this.checkAt = Math.min(this.checkAt, now + ATTEMPT_MS);
     path.device.mirror(this.current.device, now);
     for (const peer of path.device.peers()) path.link(peer).peer.initiate(now);
     // The session that leaves lasts from its last handshake, so it gets another one.
@@ -78,11 +87,12 @@ export class Handover implements Machine {
 
   poll(now: Milliseconds): void {
     if (now < this.checkAt) return;
+    if (this.next !== null && now >= this.attemptEnd) this.abandon();
     const done = this.leaving.filter(
       path => path.isIdle || [...path.device.peers()].some(peer => peer.silent),
     );
     for (const path of done) this.close(path);
-    this.checkAt = this.leaving.length > 0 ? now + CHECK_MS : NEVER;
+    this.checkAt = this.leaving.length > 0 ? now + CHECK_MS : this.next === null ? NEVER : this.attemptEnd;
   }
 
   flush(_now: Milliseconds): void {}
@@ -91,12 +101,17 @@ export class Handover implements Machine {
     return this.checkAt;
   }
 
-  private spare(): Path {
-    const spare = this.paths.find(path => path !== this.current && !this.leaving.includes(path));
-    if (spare !== undefined) return spare;
-    const oldest = this.leaving[0] as Path;
-    this.close(oldest);
-    return oldest;
+  private get attemptEnd(): Milliseconds {
+    return (this.next === null ? NEVER : (this.triedAt.get(this.next) ?? 0)) + ATTEMPT_MS;
+  }
+
+  private spare(now: Milliseconds): Path | null {
+    const isFresh = (path: Path): boolean => now - (this.triedAt.get(path) ?? -NEVER) >= FORGOTTEN_MS;
+    const spares = this.paths.filter(path => path !== this.current && !this.leaving.includes(path));
+    if (spares.length > 0) return spares.find(isFresh) ?? null;
+    const [oldest] = this.leaving;
+    if (oldest !== undefined) this.close(oldest);
+    return oldest ?? null;
   }
 
   private abandon(): void {
@@ -109,6 +124,7 @@ export class Handover implements Machine {
   /** Its flows are reset; nothing of it is left but what a later move uses again. */
   private close(path: Path): void {
     this.leaving = this.leaving.filter(each => each !== path);
+    this.triedAt.set(path, this.context.loop.now);
     for (const peer of [...path.device.peers()]) path.removePeer(peer);
   }
 }

@@ -45,17 +45,20 @@ export class Cluster {
   static readonly adminToken: string = "admin-of-a-test-cluster";
   readonly dir: string = mkdtempSync(join(tmpdir(), "czctl-kubernetes-"));
   readonly #binary: string;
+  /** Of the API server; without one it is on loopback and the Service `kubernetes` leads nowhere. */
+  readonly #address: string | undefined;
   readonly #children: ChildProcess[] = [];
   #apiserver: ChildProcess | undefined;
   #ports: { etcd: number; api: number } = { etcd: 0, api: 0 };
   #admin: KubernetesClient | undefined;
 
-  constructor(binary: string) {
+  constructor(binary: string, address?: string) {
     this.#binary = binary;
+    this.#address = address;
   }
 
-  static async start(binary: string): Promise<Cluster> {
-    const cluster = new Cluster(binary);
+  static async start(binary: string, address?: string): Promise<Cluster> {
+    const cluster = new Cluster(binary, address);
     try {
       await cluster.#start();
       return cluster;
@@ -75,7 +78,12 @@ export class Cluster {
   }
 
   get server(): string {
-    return `https://127.0.0.1:${this.#ports.api}`;
+    return `https://${this.#address ?? "127.0.0.1"}:${this.#ports.api}`;
+  }
+
+  /** Whom to trust: the API server's own certificate. */
+  get certificate(): string {
+    return join(this.dir, "certs/apiserver.crt");
   }
 
   async #start(): Promise<void> {
@@ -115,11 +123,11 @@ export class Cluster {
     const file = (name: string): string => join(this.dir, name);
     this.#apiserver = this.#spawn("apiserver", [
       `--etcd-servers=http://127.0.0.1:${this.#ports.etcd}`,
-      "--bind-address=127.0.0.1",
+      `--bind-address=${this.#address === undefined ? "127.0.0.1" : "0.0.0.0"}`,
       `--secure-port=${this.#ports.api}`,
       `--cert-dir=${file("certs")}`,
-      "--advertise-address=192.0.2.1",
-      "--endpoint-reconciler-type=none",
+      `--advertise-address=${this.#address ?? "192.0.2.1"}`,
+      `--endpoint-reconciler-type=${this.#address === undefined ? "none" : "lease"}`,
       "--authorization-mode=RBAC",
       `--token-auth-file=${file("tokens")}`,
       "--service-account-issuer=https://kubernetes.default.svc",
@@ -161,7 +169,12 @@ export class Cluster {
   }
 
   /** A kubeconfig file for this token, or for the token in this file. */
-  kubeconfig(name: string, token: string | { file: string }, namespace: string = "default"): string {
+  kubeconfig(
+    name: string,
+    token: string | { file: string },
+    namespace: string = "default",
+    server: string = this.server,
+  ): string {
     const path = join(this.dir, `${name}.kubeconfig`);
     const user = typeof token === "string" ? { token } : { tokenFile: token.file };
     const authProvider =
@@ -174,7 +187,7 @@ export class Cluster {
         clusters: [
           {
             name: "test",
-            cluster: { server: this.server, "certificate-authority": join(this.dir, "certs/apiserver.crt") },
+            cluster: { server, "certificate-authority": this.certificate },
           },
         ],
         users: [{ name, user: authProvider }],

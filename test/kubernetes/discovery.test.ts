@@ -3,6 +3,7 @@
  * nothing else. What the agent asks for is read from the API server's own audit log.
  */
 import { readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import t from "tap";
 import { parseAllDocuments } from "yaml";
@@ -33,14 +34,22 @@ writeFileSync(tokenFile, await cluster.serviceAccountToken("czctl", "czctl-agent
 const agentConfig = cluster.kubeconfig("agent", { file: tokenFile });
 await makeNamespace(admin, "shop");
 
+/** What the agent asked of the API server, from its audit log. */
+function agentEvents(): { verb: string; objectRef: { resource: string } }[] {
+  const lines = readFileSync(cluster.auditLog, "utf8").split("\n").filter(Boolean);
+  return lines
+    .map(line => JSON.parse(line))
+    .filter(event => event.user.username === "system:serviceaccount:czctl:czctl-agent");
+}
+
 class Discovered {
   readonly log = memoryLogger();
   readonly discovery: KubernetesDiscovery;
   catalog: readonly SourceService[] = [];
 
-  constructor(namespaces: readonly string[] = []) {
+  constructor(namespaces: readonly string[] = [], config: string = agentConfig) {
     this.discovery = new KubernetesDiscovery({
-      connect: () => KubernetesClient.connect(agentConfig),
+      connect: () => KubernetesClient.connect(config),
       namespaces,
       forbidden: new ForbiddenAddresses([]),
       log: this.log,
@@ -182,11 +191,85 @@ t.test("the API server is killed, things change, the agent's token too: it catch
   t.ok(agent.log.lines.slice(failures).some(line => line.message === "kubernetes: watches again"));
 });
 
+/** A way to the API server that can be cut. */
+class Line {
+  readonly #sockets = new Set<Socket>();
+  readonly #server: Server;
+  #cut = false;
+
+  constructor(to: number) {
+    this.#server = createServer(near => {
+      if (this.#cut) return void near.destroy();
+      const far = connect(to, "127.0.0.1");
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.#sockets.add(one);
+        one.pipe(other).on("error", () => {});
+        one.on("error", () => {}).once("close", () => other.destroy());
+      }
+    });
+  }
+
+  async open(): Promise<string> {
+    await new Promise<void>(resolve => this.#server.listen(0, "127.0.0.1", resolve));
+    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  cut(): void {
+    this.#cut = true;
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
+  }
+
+  mend(): void {
+    this.#cut = false;
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+}
+
+t.test(
+  "watches that expired while the agent was cut off (410 of the real server): it lists anew",
+  async t => {
+    const line = new Line(Number(new URL(cluster.server).port));
+    const server = await line.open();
+    t.teardown(() => line.close());
+    const config = cluster.kubeconfig("cut-off", { file: tokenFile }, "default", server);
+    const cutOff = new Discovered([], config);
+    await cutOff.start();
+    t.teardown(() => cutOff.discovery.stop());
+    const { metadata } = (await admin.call("GET", "/api/v1/services?limit=1")) as {
+      metadata: { resourceVersion: string };
+    };
+    line.cut();
+    await deleteService(admin, "shop", "late");
+    await makeService(admin, "shop", "later", { ports: [{ port: 80 }] });
+    // A new API server knows nothing of what was before its start, so nobody can watch from there.
+    await cluster.killApiServer();
+    await cluster.startApiServer();
+    const watch = `/api/v1/services?watch=1&resourceVersion=${metadata.resourceVersion}`;
+    for await (const event of admin.lines(watch, 5_000, AbortSignal.timeout(10_000))) {
+      t.match(JSON.parse(event), { type: "ERROR", object: { code: 410 } }, "expired indeed");
+      break;
+    }
+    const listed = (): number => agentEvents().filter(({ verb }) => verb === "list").length;
+    const before = listed();
+    const startedAt = performance.now();
+    line.mend();
+    await cutOff.when("what was made meanwhile", service => service !== undefined, "later", 40_000);
+    t.equal(cutOff.find("late"), undefined, "what was deleted meanwhile is gone");
+    t.ok(listed() > before, "by a list");
+    t.comment(`right again ${(performance.now() - startedAt).toFixed(0)} ms after the line was mended`);
+  },
+);
+
 t.test("the agent asks for what its roles allow, and for no less (audit log)", async t => {
-  const lines = readFileSync(cluster.auditLog, "utf8").split("\n").filter(Boolean);
-  const events = lines.map(line => JSON.parse(line));
-  const own = events.filter(event => event.user.username === "system:serviceaccount:czctl:czctl-agent");
-  const asked = new Set(own.map(({ verb, objectRef }) => `${verb} ${objectRef.resource}`));
+  const asked = new Set(agentEvents().map(({ verb, objectRef }) => `${verb} ${objectRef.resource}`));
   // The state of the agent itself is agent.test.ts's.
   const discovery = agentManifests("czctl", {}).filter(object => object.kind === "ClusterRole");
   const allowed = new Set<string>();

@@ -11,7 +11,7 @@ import t from "tap";
 import { KubernetesDiscovery } from "../../src/agent/discovery/kubernetes.js";
 import { systemClock } from "../../src/agent/discovery/resource-watch.js";
 import { ForbiddenAddresses } from "../../src/agent/forbidden.js";
-import { agentInit } from "../../src/agent/index.js";
+import { agentInit, spaceInstall } from "../../src/agent/index.js";
 import { KubernetesClient } from "../../src/agent/kubernetes-client.js";
 import type { SourceService } from "../../src/catalog/index.js";
 import { memoryLogger, until } from "../agent/harness.js";
@@ -37,7 +37,11 @@ t.setTimeout(LIMIT_MS);
 const cluster = await Cluster.start(binary);
 t.teardown(() => cluster.stop());
 const { admin } = cluster;
-const kubeconfig = cluster.kubeconfig("admin", Cluster.adminToken);
+await spaceInstall({
+  kubeconfig: cluster.kubeconfig("admin", Cluster.adminToken),
+  endpoint: "agent.example.com:51820",
+});
+const kubeconfig = cluster.kubeconfig("agent", await cluster.serviceAccountToken("czctl", "czctl-agent"));
 const namespaceOf = (i: number): string => `team-${i % NAMESPACES}`;
 const nameOf = (i: number): string => `service-${i}`;
 const pods = (i: number, generation: number): string[] =>
@@ -100,8 +104,8 @@ t.test("2,000 services × 10 endpoints, and churn", { timeout: LIMIT_MS }, async
     return (await answer?.text()) ?? "";
   };
   const startedAt = performance.now();
-  // With the API server's own service.
-  while (!(await metrics()).includes(`czctl_agent_services ${SERVICES + 1}`)) {
+  // With the API server's own service and the agent's.
+  while (!(await metrics()).includes(`czctl_agent_services ${SERVICES + 2}`)) {
     if (performance.now() - startedAt > 60_000) throw new Error("the agent does not see the cluster");
     await sleep(50);
   }

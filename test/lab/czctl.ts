@@ -69,7 +69,7 @@ export class Czctl {
 }
 
 /** Drops what there is to drop: the user as well where there is another one. */
-function unprivileged(sandbox: Sandbox, command: string, args: string[]): [string, string[]] {
+export function unprivileged(sandbox: Sandbox, command: string, args: string[]): [string, string[]] {
   const user = sandbox.root ? [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
   return ["setpriv", [...user, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", command, ...args]];
 }
