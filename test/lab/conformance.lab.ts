@@ -1,4 +1,7 @@
-/** The stack beside the Linux kernel, packet by packet: every scenario of `npm run conformance` is a check. */
+/**
+ * The stack beside the Linux kernel, packet by packet: every scenario of `npm run conformance` is a check of ours.
+ * What this machine's kernel shows is told; that another version may show something else fails nothing here.
+ */
 import { judge, type Outcome } from "../conformance/report.js";
 import { runScenarios } from "../conformance/run.js";
 import { missing } from "./lab.js";
@@ -20,8 +23,10 @@ if (lacks.length > 0) {
 function tell(number: number, outcome: Outcome): boolean {
   const { scenario, ours, linux } = outcome;
   const { verdict, remarks } = judge(outcome);
-  const ok = verdict !== "FAILED";
-  console.log(`${ok ? "ok" : "not ok"} ${number} - ${scenario.name} [${scenario.rfc}], as Linux: ${verdict}`);
-  if (!ok) for (const line of [`ours:  ${ours}`, `Linux: ${linux}`, ...remarks]) console.log(`#   ${line}`);
+  const ok = ours === scenario.expected;
+  console.log(`${ok ? "ok" : "not ok"} ${number} - ${scenario.name} [${scenario.rfc}]`);
+  if (verdict === "FAILED") {
+    for (const line of [`ours:  ${ours}`, `Linux: ${linux}`, ...remarks]) console.log(`#   ${line}`);
+  }
   return ok;
 }
