@@ -171,7 +171,9 @@ function onPersist(c: TcpConnection, now: Milliseconds): void {
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   if (window > 0) {
     // A window too small to be worth it for longer than the override timeout (§3.8.6.2.1).
-    sendNew(c, Math.min(window, snd.unsent, snd.mss), false, now);
+    const sent = sendNew(c, Math.min(window, snd.unsent, snd.mss), false, now);
+    // The link took nothing, and nothing else would try again.
+    if (!sent) c.armSend("persist", now + snd.rtt.rto);
     return;
   }
   const patience = Math.max(snd.stalledSince, c.lastHeardAt) + c.userTimeoutMs;
