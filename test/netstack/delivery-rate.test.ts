@@ -1,13 +1,14 @@
 /** Delivery-rate samples (draft-ietf-ccwg-bbr §4.1), out of a sent queue and scripted times. */
 import t from "tap";
 import { DeliveryRate } from "../../src/netstack/tcp/delivery-rate.js";
+import { SentEntriesPool } from "../../src/netstack/tcp/sent-entries.js";
 import { SentQueue } from "../../src/netstack/tcp/sent-queue.js";
 
 const MSS = 1000;
 
 /** A sender that enters segments and is told of each one's delivery. */
 class Sent {
-  readonly queue: SentQueue = new SentQueue();
+  readonly queue: SentQueue = new SentQueue(new SentEntriesPool());
   readonly rate: DeliveryRate = new DeliveryRate();
   private nxt = 0;
 

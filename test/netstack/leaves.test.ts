@@ -6,6 +6,7 @@ import { RateLimit } from "../../src/netstack/rate-limit.js";
 import { Assembler } from "../../src/netstack/tcp/assembler.js";
 import { HalfSipHash } from "../../src/netstack/tcp/isn.js";
 import { RttEstimator } from "../../src/netstack/tcp/rtt.js";
+import { SentEntriesPool } from "../../src/netstack/tcp/sent-entries.js";
 import { LOST, SACKED, SentQueue } from "../../src/netstack/tcp/sent-queue.js";
 import { seqLeq, seqLt, seqMax, seqMin } from "../../src/netstack/tcp/seq.js";
 import { nextState, TCP_STATES, type TcpEvent } from "../../src/netstack/tcp/states.js";
@@ -79,7 +80,7 @@ t.test("Assembler equals a set of bytes, around the wrap", async t => {
 
 t.test("SentQueue keeps its sums right through marks, growth, splits and shifts", async t => {
   const random = new Prng(5);
-  const queue = new SentQueue();
+  const queue = new SentQueue(new SentEntriesPool());
   let next = 0x7ffffff0 | 0;
   const sum = (flag: number) => {
     let bytes = 0;

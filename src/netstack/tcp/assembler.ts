@@ -21,7 +21,7 @@ export class Assembler {
   count = 0;
   /** Ranges touched since the last ACK, at most RECENT. */
   fresh = 0;
-  /** Pairs (left, right); a connection that never lost anything holds no arrays. */
+  /** Pairs (left, right); a connection without a hole holds no arrays. */
   private bounds: Int32Array = NOTHING;
   /** A sequence number inside each recently touched range, newest first. */
   private recent: Int32Array = NOTHING;
@@ -71,6 +71,8 @@ export class Assembler {
     if (this.count === 0) {
       this.fresh = 0;
       this.recentCount = 0;
+      this.bounds = NOTHING;
+      this.recent = NOTHING;
     }
     return following;
   }

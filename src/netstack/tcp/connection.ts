@@ -124,7 +124,8 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.attachment = attachment;
     this.key = key;
     this.template = new HeaderTemplate(key, timestampOffset);
-    this.snd = new Sender(iss, congested, createCongestionControl(congested, options.congestion), counters);
+    const congestion = createCongestionControl(congested, options.congestion);
+    this.snd = new Sender(iss, congested, congestion, counters, layer.sentEntries);
     this.rcv = new Receiver(counters, options.defaultWindowBytes);
     this.ecn = new Ecn(iss);
     this.rcv.offeredMss = Math.max(attachment.link.mtu - this.template.ipBytes - TCP_HEADER_BYTES, MIN_MSS);

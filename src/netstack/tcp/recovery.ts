@@ -73,9 +73,11 @@ export class LossRecovery {
       if (seqLeq(right, left) || seqLt(left, sender.una) || seqLt(sender.nxt, right)) continue;
       delivered += this.markBlock(left, right, now);
     }
-    if (this.known === NO_BLOCKS) this.known = new Int32Array(sack.length);
-    this.known.set(sack);
-    this.knownCount = sackCount;
+    if (sender.queue.count > 0) {
+      if (this.known === NO_BLOCKS) this.known = new Int32Array(sack.length);
+      this.known.set(sack);
+      this.knownCount = sackCount;
+    }
     return delivered;
   }
 
@@ -176,6 +178,9 @@ export class LossRecovery {
   /** The oldest entry has been acknowledged and is gone. */
   onShift(): void {
     if (this.lostHint > 0) this.lostHint--;
+    if (this.sender.queue.count > 0 || this.knownCount === 0) return;
+    this.known = NO_BLOCKS;
+    this.knownCount = 0;
   }
 
   onSent(bytes: number): void {

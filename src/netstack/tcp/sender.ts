@@ -19,6 +19,7 @@ import { Pacer } from "./pacer.js";
 import { LossRecovery } from "./recovery.js";
 import { RttEstimator } from "./rtt.js";
 import type { Segment } from "./segment.js";
+import type { SentEntriesPool } from "./sent-entries.js";
 import { LOST, RETRANSMITTED, SACKED, SentQueue } from "./sent-queue.js";
 import { type Seq, seqAdd, seqDistance, seqLeq, seqLt } from "./seq.js";
 
@@ -46,7 +47,7 @@ export class Sender {
   ring: Ring | null = null;
   finSent = false;
   finSeq: Seq = 0;
-  readonly queue: SentQueue = new SentQueue();
+  readonly queue: SentQueue;
   readonly rtt: RttEstimator = new RttEstimator();
   readonly congestion: CongestionControl;
   readonly recovery: LossRecovery;
@@ -64,7 +65,14 @@ export class Sender {
   private earliest: Milliseconds = -1.1;
   private latest: Milliseconds = -1.1;
 
-  constructor(iss: Seq, congested: boolean, congestion: CongestionControl, counters: Counters) {
+  constructor(
+    iss: Seq,
+    congested: boolean,
+    congestion: CongestionControl,
+    counters: Counters,
+    entries: SentEntriesPool,
+  ) {
+    this.queue = new SentQueue(entries);
     this.iss = iss;
     this.una = iss;
     this.nxt = iss;

@@ -11,6 +11,13 @@
  * are adjacent in sequence space. A super-segment is entered as the wire segments it becomes.
  */
 import type { Milliseconds } from "../../base/index.js";
+import {
+  FIRST_CAPACITY,
+  NO_ENTRIES,
+  type SentEntries,
+  type SentEntriesPool,
+  STAMPS,
+} from "./sent-entries.js";
 import { type Seq, seqDistance, seqLt } from "./seq.js";
 
 export const SACKED = 1;
@@ -20,8 +27,7 @@ export const RETRANSMITTED = 4;
 /** Sent while the application, not the path, was what held the sender back. */
 export const APP_LIMITED = 8;
 
-/** Doubles of an entry: when it was sent, and what a delivery-rate sample needs to know of that moment. */
-const STAMPS = 4;
+/** An entry's stamps. */
 export const SENT_AT = 0;
 /** When the flight that it belongs to began: P.first_sent_time of the draft that `DeliveryRate` follows. */
 export const FIRST_SENT_AT = 1;
@@ -30,24 +36,29 @@ export const DELIVERED_AT = 2;
 /** Bytes that had been delivered by then: P.delivered. */
 export const DELIVERED_BEFORE = 3;
 
-const NO_INTS = new Int32Array(0);
-const NO_STAMPS = new Float64Array(0);
-const NO_MARKS = new Uint8Array(0);
-const FIRST_CAPACITY = 16;
-
 export class SentQueue {
   count = 0;
   sackedCount = 0;
   sackedBytes = 0;
   lostBytes = 0;
+  private readonly pool: SentEntriesPool;
+  private entries: SentEntries = NO_ENTRIES;
+  /** Most entries at once since there were none, and the capacity to begin the next burst with. */
+  private most = 0;
+  private wanted: number = FIRST_CAPACITY;
   private first = 0;
-  /** Capacity less one: a connection that never sent holds no arrays. */
+  /** Capacity less one. */
   private mask = -1;
-  private starts: Int32Array = NO_INTS;
-  private ends: Int32Array = NO_INTS;
+  // The arrays of `entries`, at hand.
+  private starts: Int32Array = NO_ENTRIES.starts;
+  private ends: Int32Array = NO_ENTRIES.ends;
   /** For `DeliveryRate`, which writes and reads them in place: a double that crosses a call may be boxed. */
-  stamps: Float64Array = NO_STAMPS;
-  private marks: Uint8Array = NO_MARKS;
+  stamps: Float64Array = NO_ENTRIES.stamps;
+  private marks: Uint8Array = NO_ENTRIES.marks;
+
+  constructor(pool: SentEntriesPool) {
+    this.pool = pool;
+  }
 
   startOf(index: number): Seq {
     return this.starts[(this.first + index) & this.mask] as number;
@@ -82,7 +93,7 @@ export class SentQueue {
     this.ends[slot] = end;
     this.stamps[STAMPS * slot + SENT_AT] = now;
     this.marks[slot] = 0;
-    this.count++;
+    if (++this.count > this.most) this.most = this.count;
   }
 
   /** Marks entry `index` as APP_LIMITED, or not. */
@@ -100,7 +111,7 @@ export class SentQueue {
       this.sackedCount--;
     } else if (flags & LOST) this.lostBytes -= this.lengthOf(0);
     this.first = (this.first + 1) & this.mask;
-    this.count--;
+    if (--this.count === 0) this.release();
   }
 
   /** The oldest entry is acknowledged up to `seq`, which lies inside it. */
@@ -183,6 +194,7 @@ export class SentQueue {
     this.sackedCount = 0;
     this.sackedBytes = 0;
     this.lostBytes = 0;
+    this.release();
   }
 
   private copyEntry(from: number, to: number): void {
@@ -195,19 +207,43 @@ export class SentQueue {
   }
 
   private grow(): void {
-    const size = Math.max((this.mask + 1) << 1, FIRST_CAPACITY);
-    this.starts = unrolled(this.starts, new Int32Array(size), this.first);
-    this.ends = unrolled(this.ends, new Int32Array(size), this.first);
-    this.stamps = unrolled(this.stamps, new Float64Array(STAMPS * size), STAMPS * this.first);
-    this.marks = unrolled(this.marks, new Uint8Array(size), this.first);
+    if (this.count === 0) {
+      this.use(this.pool.forBurst(this.wanted));
+      return;
+    }
+    const old = this.entries;
+    const larger = this.pool.withCapacity(old.capacity << 1);
+    unroll(old.starts, larger.starts, this.first);
+    unroll(old.ends, larger.ends, this.first);
+    unroll(old.stamps, larger.stamps, STAMPS * this.first);
+    unroll(old.marks, larger.marks, this.first);
+    this.use(larger);
+    this.pool.giveBack(old);
+  }
+
+  private release(): void {
+    const { entries } = this;
+    const { capacity } = entries;
+    if (capacity === 0) return;
+    this.wanted = 2 * this.most > capacity ? capacity : Math.max(capacity >> 1, FIRST_CAPACITY);
+    this.most = 0;
+    this.use(NO_ENTRIES);
+    this.pool.giveBack(entries);
+  }
+
+  private use(entries: SentEntries): void {
+    this.entries = entries;
+    this.starts = entries.starts;
+    this.ends = entries.ends;
+    this.stamps = entries.stamps;
+    this.marks = entries.marks;
     this.first = 0;
-    this.mask = size - 1;
+    this.mask = entries.capacity - 1;
   }
 }
 
 /** Copies a full ring, oldest first, to the start of a larger array. */
-function unrolled<T extends Int32Array | Float64Array | Uint8Array>(from: T, to: T, first: number): T {
+function unroll<T extends Int32Array | Float64Array | Uint8Array>(from: T, to: T, first: number): void {
   to.set(from.subarray(first), 0);
   to.set(from.subarray(0, first), from.length - first);
-  return to;
 }

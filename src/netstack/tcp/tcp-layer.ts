@@ -28,6 +28,7 @@ import { onSegment } from "./input.js";
 import { SequenceSecret } from "./isn.js";
 import { mayGiveUpPort } from "./life.js";
 import { Segment } from "./segment.js";
+import { SentEntriesPool } from "./sent-entries.js";
 import { seqAdd, seqDistance, seqLt } from "./seq.js";
 import { isSynchronized } from "./states.js";
 import { hasten } from "./timers.js";
@@ -37,6 +38,7 @@ const MIN_PATH_MTU_V4 = 576;
 
 export class TcpLayer {
   readonly context: StackContext;
+  readonly sentEntries: SentEntriesPool = new SentEntriesPool();
   private readonly table: FlowTable<TcpConnection>;
   private readonly secret: SequenceSecret;
   /**
