@@ -5,9 +5,12 @@
  *
  * A failing seed names the command that runs it alone, and the first one is made as simple as it can be while it
  * still fails (`--scenario` runs what is printed). With `--json` the last line is
- * `{"seeds","failed","table":[{"congestion","rttMs","loss","share",…}]}`. Exit code 1 when a seed failed.
+ * `{"seeds","failed","table":[{"congestion","rttMs","loss","share",…}]}`.
+ *
+ * `--flows N` runs N connections at once instead, and says what each costs (`flows.ts`). Exit code 1 when a seed failed.
  */
 import { parseArgs } from "node:util";
+import { runFlows } from "./flows.js";
 import { runScenario } from "./run.js";
 import { type Scenario, scenarioOf } from "./scenario.js";
 import { shrink } from "./shrink.js";
@@ -21,6 +24,8 @@ interface Options {
   seeds: number[];
   table: boolean;
   json: boolean;
+  /** So many at once, instead of seeds; or null. */
+  flows: number | null;
   /** One that was printed, instead of seeds. */
   scenario: Scenario | null;
 }
@@ -32,6 +37,7 @@ function readOptions(args: string[]): Options {
       seeds: { type: "string" },
       seed: { type: "string" },
       scenario: { type: "string" },
+      flows: { type: "string" },
       "no-table": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
@@ -46,6 +52,7 @@ function readOptions(args: string[]): Options {
     seeds: one === null ? Array.from({ length: many }, (_, i) => i + 1) : [one],
     table: !values["no-table"] && one === null,
     json: values.json,
+    flows: values.flows === undefined ? null : number(values.flows),
     scenario: values.scenario === undefined ? null : (JSON.parse(values.scenario) as Scenario),
   };
 }
@@ -102,9 +109,22 @@ function makeTable(): Cell[] {
   return cells;
 }
 
+function reportFlows(flows: number, json: boolean): number {
+  const result = runFlows(flows, 1);
+  const { failure, openedBytes, usedBytes, closedBytes, payloadBytes, lost } = result;
+  console.log(`${flows} flows at once, ${payloadBytes} bytes compared, ${lost} packets lost on the way`);
+  console.log(`memory of an idle connection: ${openedBytes} bytes before any traffic, ${usedBytes} after it`);
+  console.log(`what stays of a closed one: ${closedBytes} bytes`);
+  if (failure !== null) console.log(`FAILED: ${failure}`);
+  if (json) console.log(JSON.stringify(result));
+  return failure === null ? 0 : 1;
+}
+
 try {
-  const { seeds, table, json, scenario } = readOptions(process.argv.slice(2));
-  if (scenario !== null) {
+  const { seeds, table, json, scenario, flows } = readOptions(process.argv.slice(2));
+  if (flows !== null) {
+    process.exitCode = reportFlows(flows, json);
+  } else if (scenario !== null) {
     const failure = runScenario(scenario);
     console.log(failure === null ? "holds" : `FAILED: ${failure}`);
     process.exitCode = failure === null ? 0 : 1;
