@@ -217,3 +217,24 @@ t.test("Pacer: a burst of a millisecond, then the rate", async t => {
   t.ok(sent >= 99_000 && sent <= 104_000, `${sent} bytes in 100 ms`);
   t.equal(pacer.allowance(Number.POSITIVE_INFINITY, now), Number.POSITIVE_INFINITY);
 });
+
+t.test("Pacer: late wake-ups keep up the rate, a pause is not made up for", async t => {
+  const pacer = new Pacer();
+  const rate = 1000;
+  let sent = 0;
+  const wake = (now: number): void => {
+    for (let left = pacer.allowance(rate, now); left > 0; left -= 500) {
+      pacer.onSent(500, rate, now);
+      sent += 500;
+    }
+  };
+  for (let now = 1000; now < 1200; now += 8) {
+    wake(now);
+    pacer.wait();
+  }
+  t.ok(sent >= 190_000 && sent <= 204_000, `${sent} bytes in 200 ms`);
+  wake(1208);
+  sent = 0;
+  wake(2000);
+  t.ok(sent <= 4_000, `${sent} bytes after a pause`);
+});

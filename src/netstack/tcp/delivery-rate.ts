@@ -32,7 +32,7 @@ export interface AckSample {
   readonly inFlight: number;
   /** Bytes per millisecond over about a round trip; 0 when there was none to measure. */
   readonly rate: number;
-  /** The application or the peer's window held the sender back meanwhile: the path may be faster than `rate`. */
+  /** The application held the sender back meanwhile: the path may be faster than `rate`. */
   readonly appLimited: boolean;
   /** The first ACK of a segment that was sent after the last round trip began. */
   readonly roundStart: boolean;

@@ -5,21 +5,36 @@
 import type { Milliseconds } from "../../base/index.js";
 
 const BURST_MS: Milliseconds = 1;
-/** What a late wake-up may make up for. */
-const CATCH_UP_MS: Milliseconds = 2;
+/** What a sender may make up for that had nothing to send. */
+const IDLE_CREDIT_MS: Milliseconds = 2;
+/**
+ * What a late wake-up may make up for. On a busy machine they often come 5 to 10 ms late; what they could not make up
+ * for would be lost to the path each time, and a model would take it for the path's rate.
+ */
+const LATE_CREDIT_MS: Milliseconds = 10;
 
 export class Pacer {
   /** When the next segment may leave. */
   nextAt: Milliseconds = 0.1;
+  /** A segment waits for that time. */
+  private waiting = false;
 
   /** Bytes that may leave now; more than 0 stands for at least one segment. @param rate bytes per millisecond */
   allowance(rate: number, now: Milliseconds): number {
     if (rate === Number.POSITIVE_INFINITY) return rate;
     if (now < this.nextAt) return 0;
-    return rate * (now + BURST_MS - Math.max(this.nextAt, now - CATCH_UP_MS));
+    this.nextAt = Math.max(this.nextAt, now - (this.waiting ? LATE_CREDIT_MS : IDLE_CREDIT_MS));
+    this.waiting = false;
+    return rate * (now + BURST_MS - this.nextAt);
   }
 
   onSent(bytes: number, rate: number, now: Milliseconds): void {
-    this.nextAt = Math.max(this.nextAt, now - CATCH_UP_MS) + bytes / rate;
+    this.nextAt = Math.max(this.nextAt, now - LATE_CREDIT_MS) + bytes / rate;
+  }
+
+  /** There is more to send: when to ask again. */
+  wait(): Milliseconds {
+    this.waiting = true;
+    return this.nextAt;
   }
 }

@@ -93,7 +93,7 @@ function pause(c: TcpConnection, now: Milliseconds): TurnResult {
   const { snd } = c;
   if (snd.pacer.nextAt <= now) return MORE;
   snd.cwndLimited = true;
-  c.armPace(snd.pacer.nextAt);
+  c.armPace(snd.pacer.wait());
   return DONE;
 }
 
