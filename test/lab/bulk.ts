@@ -7,7 +7,7 @@
  *
  * Both say `started` once the first bytes are there.
  */
-import { createServer, get, type IncomingMessage, request } from "node:http";
+import { Agent, createServer, get, type IncomingMessage, request } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -22,6 +22,8 @@ export interface Transfer {
 }
 
 const TICK_MS = 10;
+/** The common agent's sockets give up when keep-alive probes go unanswered for eleven seconds. */
+const ONE_TIME = new Agent({ keepAlive: false });
 
 /** Byte `i` of every transfer. */
 function fill(chunk: Buffer, from: number): Buffer {
@@ -89,15 +91,14 @@ function serve(addresses: string[]): void {
 function down(url: string): void {
   const [total] = numbers(new URL(url).pathname);
   const start = performance.now();
-  get(url, async response => console.log(JSON.stringify(await judge(response, total, start)))).on(
-    "error",
-    fail,
-  );
+  get(url, { agent: ONE_TIME }, async response =>
+    console.log(JSON.stringify(await judge(response, total, start))),
+  ).on("error", fail);
 }
 
 function up(url: string): void {
   const [total, rate] = numbers(new URL(url).pathname);
-  const outgoing = request(url, { method: "PUT" }, async response => {
+  const outgoing = request(url, { method: "PUT", agent: ONE_TIME }, async response => {
     for await (const text of response.setEncoding("utf8")) console.log(text);
   });
   outgoing.on("error", fail);
