@@ -89,11 +89,12 @@ await lab(import.meta.url, async l => {
     return undefined;
   });
 
+  // What the company's name server would say.
+  const host = commands[1]?.match(/--endpoint ([^:]+):/)?.[1];
+  laptop.writeEtc("hosts", `${LAPTOP_HOSTS}\n${AGENT_ADDRESS} ${host}\n`);
   const onLaptop = commandsAfter("## Use it");
   for (const line of onLaptop.slice(onLaptop.indexOf("sudo czctl space add alice.json"))) {
     await check(`laptop $ ${line}`, async () => {
-      const host = commands[1]?.match(/--endpoint ([^:]+):/)?.[1];
-      laptop.writeEtc("hosts", `${LAPTOP_HOSTS}\n${AGENT_ADDRESS} ${host}\n`);
       const said = await shell(laptop, line);
       if (line.includes(" up")) await new Czctl(laptop).waitUntilConnected(10_000);
       if (line.includes("services list")) assert(/frontend/.test(said), said);
