@@ -23,7 +23,7 @@ import {
 /** Shorter intervals measure the batches of the caller's loop, which share one time, and not the path. */
 const MIN_INTERVAL_MS: Milliseconds = 1;
 
-/** What one ACK says about the path. Valid until the next one. All amounts are bytes. */
+/** What one ACK says about the path. Valid until the next one, of any connection. All amounts are bytes. */
 export interface AckSample {
   /** Newly delivered, and newly found lost. */
   readonly delivered: number;
@@ -41,7 +41,8 @@ export interface AckSample {
   readonly now: Milliseconds;
 }
 
-export class DeliveryRate implements AckSample {
+/** The sample in the making. One serves all connections, since each ACK is dealt with before the next one. */
+class Sample implements AckSample {
   delivered = 0;
   lost = 0;
   inFlight = 0;
@@ -51,6 +52,18 @@ export class DeliveryRate implements AckSample {
   rtt: Milliseconds = -1.1;
   now: Milliseconds = 0.1;
 
+  // Of the last sent among the segments that the current ACK delivered.
+  found = false;
+  sentAt: Milliseconds = 0.1;
+  sendElapsed: Milliseconds = 0.1;
+  priorTotal = 0.1;
+  priorAt: Milliseconds = 0.1;
+  priorLimited = false;
+}
+
+const sample = new Sample();
+
+export class DeliveryRate {
   /** C.delivered, C.delivered_time, C.first_sent_time. */
   private total = 0.1;
   private totalAt: Milliseconds = 0.1;
@@ -58,14 +71,6 @@ export class DeliveryRate implements AckSample {
   /** C.app_limited: once this much has been delivered, no segment of an idle time is in flight; 0 for none. */
   private appLimitedUntil = 0.1;
   private nextRound = 0.1;
-
-  // Of the last sent among the segments that the current ACK delivered.
-  private found = false;
-  private sentAt: Milliseconds = 0.1;
-  private sendElapsed: Milliseconds = 0.1;
-  private priorTotal = 0.1;
-  private priorAt: Milliseconds = 0.1;
-  private priorLimited = false;
 
   constructor() {
     // 0.1 above keeps V8's representation of the fields a double from the start.
@@ -93,7 +98,7 @@ export class DeliveryRate implements AckSample {
 
   /** An ACK comes in. */
   begin(): void {
-    this.found = false;
+    sample.found = false;
   }
 
   /** §4.1.2.3, UpdateRateSample: entry `index` was delivered just now, for the first time. */
@@ -101,13 +106,13 @@ export class DeliveryRate implements AckSample {
     const { stamps } = queue;
     const at = queue.stampsAt(index);
     const sentAt = stamps[at + SENT_AT] as number;
-    if (this.found && sentAt < this.sentAt) return;
-    this.found = true;
-    this.sentAt = sentAt;
-    this.sendElapsed = sentAt - (stamps[at + FIRST_SENT_AT] as number);
-    this.priorTotal = stamps[at + DELIVERED_BEFORE] as number;
-    this.priorAt = stamps[at + DELIVERED_AT] as number;
-    this.priorLimited = (queue.flagsOf(index) & APP_LIMITED) !== 0;
+    if (sample.found && sentAt < sample.sentAt) return;
+    sample.found = true;
+    sample.sentAt = sentAt;
+    sample.sendElapsed = sentAt - (stamps[at + FIRST_SENT_AT] as number);
+    sample.priorTotal = stamps[at + DELIVERED_BEFORE] as number;
+    sample.priorAt = stamps[at + DELIVERED_AT] as number;
+    sample.priorLimited = (queue.flagsOf(index) & APP_LIMITED) !== 0;
   }
 
   /** §4.1.2.3, GenerateRateSample. */
@@ -118,30 +123,31 @@ export class DeliveryRate implements AckSample {
     rtt: Milliseconds,
     minRtt: Milliseconds,
     now: Milliseconds,
-  ): void {
-    this.delivered = delivered;
-    this.lost = lost;
-    this.inFlight = inFlight;
-    this.rtt = rtt;
-    this.now = now;
-    this.rate = 0;
-    this.roundStart = false;
+  ): AckSample {
+    sample.delivered = delivered;
+    sample.lost = lost;
+    sample.inFlight = inFlight;
+    sample.rtt = rtt;
+    sample.now = now;
+    sample.rate = 0;
+    sample.roundStart = false;
     if (delivered > 0) {
       this.total += delivered;
       this.totalAt = now;
     }
     if (this.appLimitedUntil > 0 && this.total > this.appLimitedUntil) this.appLimitedUntil = 0;
-    if (!this.found) return;
-    this.firstSentAt = this.sentAt;
-    if (this.priorTotal >= this.nextRound) {
+    if (!sample.found) return sample;
+    this.firstSentAt = sample.sentAt;
+    if (sample.priorTotal >= this.nextRound) {
       this.nextRound = this.total;
-      this.roundStart = true;
+      sample.roundStart = true;
     }
-    const interval = Math.max(this.sendElapsed, now - this.priorAt);
+    const interval = Math.max(sample.sendElapsed, now - sample.priorAt);
     // Less than a round trip: the ACK was for an earlier transmission of what has just been sent again.
-    if (interval < minRtt) return;
-    this.rate = (this.total - this.priorTotal) / Math.max(interval, MIN_INTERVAL_MS);
-    this.appLimited = this.priorLimited;
+    if (interval < minRtt) return sample;
+    sample.rate = (this.total - sample.priorTotal) / Math.max(interval, MIN_INTERVAL_MS);
+    sample.appLimited = sample.priorLimited;
+    return sample;
   }
 
   /** §4.1.2.4: there was room in the network and nothing to fill it with. */

@@ -337,9 +337,9 @@ export class LossRecovery {
   private inform(delivered: number, lost: number, now: Milliseconds): void {
     const { congestion, inFlight, latestRtt, rate, rtt } = this.sender;
     if (delivered === 0 && lost === 0) return;
-    rate.finish(delivered, lost + this.untoldLoss, inFlight, latestRtt, rtt.minRtt, now);
+    const sample = rate.finish(delivered, lost + this.untoldLoss, inFlight, latestRtt, rtt.minRtt, now);
     this.untoldLoss = 0;
-    congestion.onSample(rate, rtt.srtt);
+    congestion.onSample(sample, rtt.srtt);
   }
 
   private forgetSacks(): void {
