@@ -157,7 +157,8 @@ export class ResolvedLink {
       this.#retryMs = RETRY_MIN_MS;
       if (this.#present) this.#setState("registered");
     } catch (error) {
-      this.#setState("refused", (error as Error).message);
+      // It may have gone while we told it.
+      if (this.#present) this.#setState("refused", (error as Error).message);
       this.#later(this.#retryMs, () => this.#register());
       this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
     } finally {

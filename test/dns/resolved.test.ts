@@ -39,6 +39,8 @@ class FakeBus {
   running = true;
   refuse: [member: string, error: string][] = [];
   flags = new Set<number>();
+  /** Before the answer. */
+  onCall: (member: string) => void = () => {};
   #server: Server;
   #client: Socket | undefined;
   #serial = 0;
@@ -110,6 +112,7 @@ class FakeBus {
 
   #answer({ member = "", destination, serial, flags, body }: DbusMessage): void {
     this.flags.add(flags);
+    this.onCall(member);
     const reply = { type: 2, flags: 1, serial: 0, replySerial: serial, body: [] };
     if (destination === NAME) {
       this.told.push([member, ...body]);
@@ -180,6 +183,14 @@ t.test("resolved restarts, comes later, or goes", async t => {
     bus.ownerChanged(false);
     await state(link, "absent");
   }
+  // It goes while we tell it: the call that it does not answer any more is no refusal.
+  bus.refuse = [["SetLinkDomains", "org.freedesktop.DBus.Error.NoReply"]];
+  bus.onCall = member => member === "SetLinkDomains" && bus.ownerChanged(false);
+  bus.ownerChanged(true);
+  await bus.heard(2);
+  await state(link, "absent");
+  await new Promise(resolve => setTimeout(resolve, 20));
+  t.equal(link.status.state, "absent");
   await link.withdraw();
   t.strictSame(bus.told, [], "nobody to withdraw from");
 });
