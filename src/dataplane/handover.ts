@@ -31,6 +31,7 @@ export class Handover implements Machine {
   readonly paths: readonly Path[];
   private readonly context: Context;
   private readonly onMoved: () => void;
+  private readonly attemptMs: Milliseconds;
   private next: Path | null = null;
   /** Longest first. */
   private leaving: Path[] = [];
@@ -42,8 +43,14 @@ export class Handover implements Machine {
    * @param paths the first one is in use
    * @param onMoved new flows go along `current` from now on
    */
-  constructor(context: Context, paths: readonly [Path, ...Path[]], onMoved: () => void) {
+  constructor(
+    context: Context,
+    paths: readonly [Path, ...Path[]],
+    onMoved: () => void,
+    attemptMs: Milliseconds = ATTEMPT_MS,
+  ) {
     this.context = context;
+    this.attemptMs = attemptMs;
     this.onMoved = onMoved;
     this.current = paths[0];
     this.paths = paths;
@@ -56,7 +63,7 @@ export class Handover implements Machine {
     const path = this.spare(now);
     if (path === null) return;
     this.triedAt.set(path, now);
-    this.checkAt = Math.min(this.checkAt, now + ATTEMPT_MS);
+    this.checkAt = Math.min(this.checkAt, now + this.attemptMs);
     path.device.mirror(this.current.device, now);
     for (const peer of path.device.peers()) path.link(peer).peer.initiate(now);
     // The session that leaves lasts from its last handshake, so it gets another one.
@@ -102,7 +109,7 @@ export class Handover implements Machine {
   }
 
   private get attemptEnd(): Milliseconds {
-    return (this.next === null ? NEVER : (this.triedAt.get(this.next) ?? 0)) + ATTEMPT_MS;
+    return (this.next === null ? NEVER : (this.triedAt.get(this.next) ?? 0)) + this.attemptMs;
   }
 
   private spare(now: Milliseconds): Path | null {

@@ -76,7 +76,7 @@ class World {
   readonly #laptopKey: Uint8Array;
   readonly #agentKey: Uint8Array;
 
-  constructor(servicePort: number) {
+  constructor(servicePort: number, attemptMs: number | undefined) {
     const arena = new Arena(128 << 20);
     const scratchEndpoint = arena.reserve(ENDPOINT_BYTES);
     const scratchDatagram = arena.reserve(65_536);
@@ -105,9 +105,8 @@ class World {
       onEcho: () => "host",
     };
     const paths = [0, 1, 2].map(() => this.#path(this.#laptopKey, refuse, events));
-    this.handover = new Handover(this.context, paths as [Path, Path, Path], () =>
-      this.moves.push(this.handover.current),
-    );
+    const moved = (): void => void this.moves.push(this.handover.current);
+    this.handover = new Handover(this.context, paths as [Path, Path, Path], moved, attemptMs);
     for (let i = 0; i < 2; i++) this.addAgent();
     const { path } = this.agents[0] as { path: Path };
     const peer = this.handover.current.device.addPeer(
@@ -205,9 +204,9 @@ class World {
   }
 }
 
-async function setUp(t: Test): Promise<{ world: World; service: Service }> {
+async function setUp(t: Test, attemptMs?: number): Promise<{ world: World; service: Service }> {
   const service = new Service();
-  const world = new World(await service.start(t));
+  const world = new World(await service.start(t), attemptMs);
   service.target = world.port(0);
   return { world, service };
 }
@@ -259,6 +258,26 @@ t.test(
     const fresh = world.connect();
     await world.until("connected to B", () => fresh.state.open);
     t.equal(b.connections.length, 1);
+  },
+);
+
+t.test(
+  "an attempt that the Service pinned to the draining replica is followed by one from another port",
+  async t => {
+    const { world, service } = await setUp(t, 300);
+    const [a] = world.agents as [World["agents"][0]];
+    const old = world.connect();
+    await world.until("connected to A", () => old.state.open);
+    a.path.device.drain();
+    await world.until("moved", () => {
+      // As the agent says it again each second.
+      world.handover.move(world.context.loop.now);
+      // The rules change after the first attempt; what they chose stands.
+      if ((a.path.device.counters["dropped.draining"] ?? 0) > 0) service.target = world.port(1);
+      return world.moves.length === 1;
+    });
+    t.same([...service.flows.values()], [world.port(0), world.port(0), world.port(1)]);
+    t.equal(old.state.closed, null);
   },
 );
 
