@@ -20,15 +20,22 @@ export class NetworkWatch {
   #timer: NodeJS.Timeout | undefined;
   #firstAt = 0;
   #sleepTimer: NodeJS.Timeout | undefined;
-  /** CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows by each suspension. */
-  #asleepMs = 0;
+  #readAsleepMs: () => number;
+  #asleepMs: number;
 
-  /** Throws CzctlError when the kernel tells us nothing. */
-  constructor(onEvent: (event: NetworkEvent) => void) {
+  /**
+   * Throws CzctlError when the kernel tells us nothing.
+   * @param readAsleepMs CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows by each suspension
+   */
+  constructor(
+    onEvent: (event: NetworkEvent) => void,
+    readAsleepMs: () => number = () => boottimeMs() - monotonicMs(),
+  ) {
     this.#onEvent = onEvent;
+    this.#readAsleepMs = readAsleepMs;
+    this.#asleepMs = readAsleepMs();
     this.#monitor = openMonitor();
     this.#monitor.watch(() => this.#changed());
-    this.#asleepMs = boottimeMs() - monotonicMs();
     this.#sleepTimer = setInterval(() => this.#checkSleep(), SLEEP_CHECK_MS);
   }
 
@@ -51,7 +58,7 @@ export class NetworkWatch {
   }
 
   #checkSleep(): void {
-    const asleepMs = boottimeMs() - monotonicMs();
+    const asleepMs = this.#readAsleepMs();
     if (asleepMs - this.#asleepMs > SUSPENDED_MS) this.#onEvent("resumed");
     this.#asleepMs = asleepMs;
   }

@@ -38,6 +38,8 @@ import { PeerTimers, type TimerActions } from "./timers.js";
 const NO_INDEX = 0;
 /** Data without an answer for longer than this was lost, most of it. */
 const SILENCE_MS: Milliseconds = 1_000;
+/** The two ends' clocks need not run alike. */
+const RENEWAL_SLACK_MS: Milliseconds = 5_000;
 
 export class Peer implements TimerActions {
   readonly publicKey: Uint8Array;
@@ -230,8 +232,7 @@ export class Peer implements TimerActions {
       host.indexes.release(localIndex);
       return false;
     }
-    // The peer is back, and has noticed before we did.
-    if (this.timers.unheardMs(now) > SILENCE_MS) this.restoring = true;
+    if (this.isUnexpected(now)) this.restoring = true;
     this.heard(source, INITIATION_BYTES, now);
     this.cookies.addMacs(message, now);
     this.keypairs.addResponded(this.createKeypair(keys, localIndex, false, now));
@@ -258,6 +259,17 @@ export class Peer implements TimerActions {
     // §5.4.5: the first packet confirms the keys to the responder, so one goes out in any case.
     this.flush(true, now);
     return true;
+  }
+
+  /**
+   * §6.2: only who began a session renews it, and not before its time. A peer that calls otherwise has started anew,
+   * or its network has changed; or both ends have heard nothing, and it noticed first.
+   */
+  private isUnexpected(now: Milliseconds): boolean {
+    const { current } = this.keypairs;
+    if (this.timers.unheardMs(now) > SILENCE_MS) return true;
+    if (current === null) return false;
+    return current.isInitiator || now - current.createdAt < REKEY_AFTER_TIME_MS - RENEWAL_SLACK_MS;
   }
 
   private createKeypair(

@@ -51,13 +51,24 @@ t.test("the side that is called after silence knows as well that what it sent is
   a.device.networkChanged(world.now);
   world.advance(100);
   t.same([a.events.at(-1), b.events.at(-1)], ["restored", "restored"]);
-  b.send(atB, B_TO_A);
+  while (world.now < 250_000) {
+    b.send(atB, B_TO_A);
+    world.advance(100);
+    a.send(atA, A_TO_B);
+    world.advance(400);
+  }
+  t.same([a.events.at(-1), b.events.at(-1)], ["handshake", "handshake"], "a renewal in time is none of this");
+});
+
+t.test("a peer that starts anew and calls at once has lost what was open", async t => {
+  const { world, a, b } = connected();
+  const other = world.host(b.address);
+  other.device.setPrivateKey(b.device.privateKey);
+  const again = other.peer(a, { allowedIps: [Prefix.from("10.0.0.1/32")], endpoint: endpoint(a) });
+  b.address = "192.0.2.99:9";
+  again.initiate(world.now);
   world.advance(100);
-  a.send(atA, A_TO_B);
-  world.advance(5_000);
-  a.device.networkChanged(world.now);
-  world.advance(100);
-  t.equal(b.events.at(-1), "handshake", "after an answer it is a handshake like any other");
+  t.equal(a.events.at(-1), "restored");
 });
 
 t.test("a replica that has never heard of the session takes it over", async t => {
