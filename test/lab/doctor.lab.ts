@@ -52,7 +52,7 @@ class Patient {
   }
 
   /** Until the doctor says so: some things take a moment to be noticed. */
-  async shows(wanted: Wanted, timeoutMs = 12_000): Promise<string> {
+  async shows(wanted: Wanted, timeoutMs = 30_000): Promise<string> {
     const look = async (): Promise<string> => judge(await this.czctl.exec(["doctor", "--json"]), wanted);
     return eventually("the doctor's finding", look, timeoutMs, 200);
   }
@@ -147,7 +147,7 @@ async function agents(p: Patient, credential: string): Promise<void> {
       await p.czctl.run(["space", "select", space]);
       // In the foreground it goes on trying.
       const running = laptop.spawn(process.execPath, [CLI, "up", "--foreground"]);
-      const said = await p.shows({ check: "agent", level: "problem", text }, 25_000);
+      const said = await p.shows({ check: "agent", level: "problem", text });
       await p.czctl.run(["down"]);
       await running.exited;
       return said;
@@ -201,7 +201,7 @@ async function connected(p: Patient, agent: Agent): Promise<void> {
   });
   await p.check("the agent is gone", async () => {
     await agent.program?.stop();
-    const said = await p.shows({ check: "agent", level: "problem", text: /./ }, 30_000);
+    const said = await p.shows({ check: "agent", level: "problem", text: /./ });
     await agent.start();
     await p.czctl.waitUntilConnected(20_000);
     return said;
