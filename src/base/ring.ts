@@ -15,7 +15,8 @@
  * still place, which a TCP end advertises as its window: back-pressure needs no further code.
  *
  * Memory is taken from the pool on the first byte, doubled as needed up to `limit`, and given back whenever
- * the ring is empty, so an idle connection holds none.
+ * the ring is empty, so an idle connection holds none. A ring that is never quite empty is looked at whenever as
+ * much as it can hold has gone through it: when a quarter would have done, it becomes smaller.
  */
 import type { Arena } from "./arena.js";
 import type { BlockPool } from "./block-pool.js";
@@ -59,6 +60,8 @@ export class Ring {
   private extent = 0;
   /** Most bytes needed at once since memory was last taken; what to take first the next time. */
   private peak = 0;
+  /** Position of `head` at which to see whether less memory would do. */
+  private reviewAt = 0;
   private hint = MIN_CAPACITY_BYTES;
 
   constructor(arena: Arena, pool: BlockPool, limitBytes: number) {
@@ -174,6 +177,7 @@ export class Ring {
   consume(length: number): void {
     this.head = (this.head + length) | 0;
     if (this.head === this.extent) this.releaseMemory();
+    else if (((this.head - this.reviewAt) | 0) >= 0) this.review();
     this.writer?.onRingSpace();
   }
 
@@ -218,9 +222,23 @@ export class Ring {
   private ensure(bytes: number): boolean {
     if (bytes > this.peak) this.peak = bytes;
     if (bytes <= this.capacity) return true;
-    const size = this.pool.sizeFor(
-      Math.max(bytes, this.capacity === 0 ? Math.min(this.hint, this.limit) : 0),
+    const first = this.capacity === 0 ? Math.min(this.hint, this.limit) : 0;
+    // What the last burst needed is a wish; when memory is short, what is needed now will do.
+    return (
+      (first > bytes && this.relocate(this.pool.sizeFor(first))) || this.relocate(this.pool.sizeFor(bytes))
     );
+  }
+
+  /** Most of the memory has not been used lately: half of it goes back. */
+  private review(): void {
+    if (4 * this.peak <= this.capacity && this.capacity > MIN_CAPACITY_BYTES)
+      this.relocate(this.capacity >> 1);
+    this.peak = (this.extent - this.head) | 0;
+    this.reviewAt = (this.head + this.capacity) | 0;
+  }
+
+  /** Moves everything into a block of `size` bytes; false, and no change, when there is none. */
+  private relocate(size: number): boolean {
     const base = this.pool.allocate(size);
     if (base === -1) return false;
     const live = (this.extent - this.head) | 0;
@@ -228,6 +246,7 @@ export class Ring {
     if (this.capacity !== 0) this.pool.release(this.base);
     this.base = base;
     this.capacity = size;
+    this.reviewAt = (this.head + size) | 0;
     return true;
   }
 

@@ -150,3 +150,44 @@ t.test("finish and abort reach the ends once", async t => {
   t.same(seen, ["data", "space", "data", "reader aborted", "writer aborted"]);
   t.equal(pool.usedBytes, 0);
 });
+
+t.test("a ring that is never quite empty shrinks to what it needs, every byte in its place", async t => {
+  const { arena, pool, ring, scratch } = setUp(256 << 10);
+  let written = 0;
+  let read = 0;
+  const write = (length: number): void => {
+    for (let i = 0; i < length; i++) arena.u8[scratch + i] = byteAt(written + i);
+    if (!ring.write(scratch, length)) t.fail("no room");
+    written += length;
+  };
+  const take = (length: number): void => {
+    ring.copyOut(ring.head, scratch, length);
+    for (let i = 0; i < length; i++) {
+      if (arena.u8[scratch + i] !== byteAt(read + i)) t.fail(`byte ${read + i}`);
+    }
+    ring.consume(length);
+    read += length;
+  };
+  write(200_000);
+  take(199_990);
+  t.equal(ring.heldBytes, 256 << 10);
+  for (let step = 0; step < 10_000; step++) {
+    write(100);
+    take(100);
+  }
+  t.equal(ring.heldBytes, 4096);
+  write(100_000);
+  t.equal(ring.heldBytes, 128 << 10, "and grows again");
+  take(100_010);
+  t.equal(pool.usedBytes, 0);
+});
+
+t.test("what a burst needed is not insisted on when the pool is short", async t => {
+  const { pool, ring, scratch } = setUp(1 << 20, 1 << 20);
+  t.ok(ring.write(scratch, 600 << 10));
+  ring.consume(600 << 10);
+  const other = pool.allocate(512 << 10);
+  t.not(other, -1);
+  t.ok(ring.write(scratch, 100));
+  t.equal(ring.heldBytes, 4096);
+});
