@@ -22,7 +22,7 @@ const COMMANDS = [
   ["status", "--json"],
   ["status", "--verbose"],
   ["services", "list", "--json"],
-  ["trace-connections", "--json"],
+  ["trace-connections", "--once", "--json"],
   ["metrics"],
   ["logs"],
   ["doctor"],
