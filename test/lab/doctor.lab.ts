@@ -20,6 +20,8 @@ const CATALOG = catalogText([
 ]);
 const NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\n";
 const ENVIRONMENT_EXIT = 4;
+/** WireGuard's attempts and a hung data plane take seconds to be given up. */
+const NOTICED_MS = 30_000;
 
 interface Wanted {
   check: string;
@@ -52,9 +54,9 @@ class Patient {
   }
 
   /** Until the doctor says so: some things take a moment to be noticed. */
-  async shows(wanted: Wanted, timeoutMs = 30_000): Promise<string> {
+  async shows(wanted: Wanted): Promise<string> {
     const look = async (): Promise<string> => judge(await this.czctl.exec(["doctor", "--json"]), wanted);
-    return eventually("the doctor's finding", look, timeoutMs, 200);
+    return eventually("the doctor's finding", look, NOTICED_MS, 200);
   }
 
   check(name: string, body: () => Promise<string | undefined>, needsRoot = false): Promise<boolean> {
