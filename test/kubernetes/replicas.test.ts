@@ -131,7 +131,7 @@ await lab(import.meta.url, async l => {
         "/dev/null",
         "-w",
         "%{size_download}",
-        "http://web.shop/bytes/9000000",
+        "http://web.shop/bytes/16000000",
       ]);
       await pause(1_000);
       // As the API server does it: the endpoint is terminating from now on, and kubelet sends SIGTERM.
@@ -147,7 +147,7 @@ await lab(import.meta.url, async l => {
       fresh.kill("SIGTERM");
       assert(download.running, "the download was over before it could break");
       await download.exited;
-      assertEqual(download.stdout, "9000000", "bytes of the download");
+      assertEqual(download.stdout, "16000000", "bytes of the download");
       assert(held.running, `the idle connection ended: ${held.tail()}`);
       held.kill("SIGTERM");
       await held.exited;
