@@ -71,6 +71,10 @@ function hadolint() {
 /** Where the programs are, as environment for the tests; what could not be built is left out. */
 export function kubernetesPrograms() {
   mkdirSync(CACHE, { recursive: true });
-  const found = { CZCTL_TEST_KUBERNETES: kubernetes(), CZCTL_TEST_HELM: helm(), CZCTL_TEST_HADOLINT: hadolint() };
+  const found = {
+    CZCTL_TEST_KUBERNETES: kubernetes(),
+    CZCTL_TEST_HELM: helm(),
+    CZCTL_TEST_HADOLINT: hadolint(),
+  };
   return Object.fromEntries(Object.entries(found).filter(([, path]) => path !== null));
 }

@@ -136,7 +136,7 @@ t.test("its steps run, and what they leave is an agent", { timeout: LIMIT_MS }, 
   t.ok(existsSync(join(dir, "agent.json")));
   const modules = join(image, "czctl/node_modules");
   t.same(
-    ["typescript", "tap", "@biomejs"].filter(name => existsSync(join(modules, name))),
+    ["typescript", "tap", "@biomejs/biome"].filter(name => existsSync(join(modules, name))),
     [],
     "no tool of ours in it",
   );
