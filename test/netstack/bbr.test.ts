@@ -91,6 +91,7 @@ function drive(bbr: Bbr, ms: number, change: Partial<AckSample> = {}, path = RAT
       appLimited: false,
       roundStart,
       rtt: RTT_MS,
+      srtt: RTT_MS,
       now,
       ...change,
     });
@@ -204,27 +205,25 @@ t.test("a short path is not paced, and its window is that of SHORT_PATH_MS", asy
 });
 
 t.test("Pacer: a burst of a millisecond, then the rate", async t => {
-  const pacer = new Pacer();
-  const rate = 1000;
+  const pacer = new Pacer({ pacingRate: 1000 });
   let now = 1000;
   let sent = 0;
   for (; now < 1100; now += 0.25) {
-    for (let left = pacer.allowance(rate, now); left > 0; left -= 500) {
-      pacer.onSent(500, rate, now);
+    for (let left = pacer.allowance(now); left > 0; left -= 500) {
+      pacer.onSent(500, now);
       sent += 500;
     }
   }
   t.ok(sent >= 99_000 && sent <= 104_000, `${sent} bytes in 100 ms`);
-  t.equal(pacer.allowance(Number.POSITIVE_INFINITY, now), Number.POSITIVE_INFINITY);
+  t.equal(new Pacer({ pacingRate: Number.POSITIVE_INFINITY }).allowance(now), Number.POSITIVE_INFINITY);
 });
 
 t.test("Pacer: late wake-ups keep up the rate, a pause is not made up for", async t => {
-  const pacer = new Pacer();
-  const rate = 1000;
+  const pacer = new Pacer({ pacingRate: 1000 });
   let sent = 0;
   const wake = (now: number): void => {
-    for (let left = pacer.allowance(rate, now); left > 0; left -= 500) {
-      pacer.onSent(500, rate, now);
+    for (let left = pacer.allowance(now); left > 0; left -= 500) {
+      pacer.onSent(500, now);
       sent += 500;
     }
   };

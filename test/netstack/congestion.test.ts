@@ -124,7 +124,7 @@ function round(control: Cubic | NewReno, rtt: number): number {
   for (let i = 0; i < 10; i++) {
     const bytes = control.cwnd / 10;
     const sample = { delivered: bytes, lost: 0, inFlight: control.cwnd, rate: 0, appLimited: false };
-    control.onSample({ ...sample, roundStart: i === 0, rtt, now: 0 }, rtt);
+    control.onSample({ ...sample, roundStart: i === 0, rtt, srtt: rtt, now: 0 });
     control.onAck(bytes, 0, rtt);
   }
   return control.cwnd / MSS;

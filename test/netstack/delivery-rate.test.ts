@@ -27,8 +27,11 @@ class Sent {
       this.rate.onDelivered(this.queue, 0);
       this.queue.shift();
     }
-    this.sample = this.rate.finish(count * MSS, 0, this.queue.count * MSS, minRtt, minRtt, now);
-    return this.sample.rate;
+    const { sample } = this.rate;
+    sample.minRtt = minRtt;
+    this.rate.finish(count * MSS, 0, this.queue.count * MSS, now);
+    this.sample = sample;
+    return sample.rate;
   }
 }
 

@@ -38,6 +38,7 @@ export interface AckSample {
   readonly roundStart: boolean;
   /** Of the last segment that was delivered, if it was sent once; negative when there was none to measure. */
   readonly rtt: Milliseconds;
+  readonly srtt: Milliseconds;
   readonly now: Milliseconds;
 }
 
@@ -49,8 +50,11 @@ class Sample implements AckSample {
   rate = 0.1;
   appLimited = false;
   roundStart = false;
-  rtt: Milliseconds = -1.1;
   now: Milliseconds = 0.1;
+  /** To be set before `finish`: a double that crosses a call may be boxed. */
+  rtt: Milliseconds = -1.1;
+  srtt: Milliseconds = 0.1;
+  minRtt: Milliseconds = 0.1;
 
   // Of the last sent among the segments that the current ACK delivered.
   found = false;
@@ -96,6 +100,11 @@ export class DeliveryRate {
     queue.markAppLimited(index, this.appLimitedUntil > 0);
   }
 
+  /** Of the current ACK. */
+  get sample(): Sample {
+    return sample;
+  }
+
   /** An ACK comes in. */
   begin(): void {
     sample.found = false;
@@ -116,18 +125,10 @@ export class DeliveryRate {
   }
 
   /** §4.1.2.3, GenerateRateSample. */
-  finish(
-    delivered: number,
-    lost: number,
-    inFlight: number,
-    rtt: Milliseconds,
-    minRtt: Milliseconds,
-    now: Milliseconds,
-  ): AckSample {
+  finish(delivered: number, lost: number, inFlight: number, now: Milliseconds): void {
     sample.delivered = delivered;
     sample.lost = lost;
     sample.inFlight = inFlight;
-    sample.rtt = rtt;
     sample.now = now;
     sample.rate = 0;
     sample.roundStart = false;
@@ -136,7 +137,7 @@ export class DeliveryRate {
       this.totalAt = now;
     }
     if (this.appLimitedUntil > 0 && this.total > this.appLimitedUntil) this.appLimitedUntil = 0;
-    if (!sample.found) return sample;
+    if (!sample.found) return;
     this.firstSentAt = sample.sentAt;
     if (sample.priorTotal >= this.nextRound) {
       this.nextRound = this.total;
@@ -144,10 +145,9 @@ export class DeliveryRate {
     }
     const interval = Math.max(sample.sendElapsed, now - sample.priorAt);
     // Less than a round trip: the ACK was for an earlier transmission of what has just been sent again.
-    if (interval < minRtt) return sample;
+    if (interval < sample.minRtt) return;
     sample.rate = (this.total - sample.priorTotal) / Math.max(interval, MIN_INTERVAL_MS);
     sample.appLimited = sample.priorLimited;
-    return sample;
   }
 
   /** §4.1.2.4: there was room in the network and nothing to fill it with. */

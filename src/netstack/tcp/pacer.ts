@@ -13,23 +13,37 @@ const IDLE_CREDIT_MS: Milliseconds = 2;
  */
 const LATE_CREDIT_MS: Milliseconds = 10;
 
+/** Whose rate it keeps: read where it is needed, since a double that crosses a call may be boxed. */
+interface Paced {
+  /** Bytes per millisecond, or Infinity. */
+  readonly pacingRate: number;
+}
+
 export class Pacer {
   /** When the next segment may leave. */
   nextAt: Milliseconds = 0.1;
   /** A segment waits for that time. */
   private waiting = false;
+  private readonly paced: Paced;
 
-  /** Bytes that may leave now; more than 0 stands for at least one segment. @param rate bytes per millisecond */
-  allowance(rate: number, now: Milliseconds): number {
-    if (rate === Number.POSITIVE_INFINITY) return rate;
+  constructor(paced: Paced) {
+    this.paced = paced;
+  }
+
+  /** Bytes that may leave now; more than 0 stands for at least one segment. */
+  allowance(now: Milliseconds): number {
+    const { pacingRate } = this.paced;
+    if (pacingRate === Number.POSITIVE_INFINITY) return pacingRate;
     if (now < this.nextAt) return 0;
     this.nextAt = Math.max(this.nextAt, now - (this.waiting ? LATE_CREDIT_MS : IDLE_CREDIT_MS));
     this.waiting = false;
-    return rate * (now + BURST_MS - this.nextAt);
+    return pacingRate * (now + BURST_MS - this.nextAt);
   }
 
-  onSent(bytes: number, rate: number, now: Milliseconds): void {
-    this.nextAt = Math.max(this.nextAt, now - LATE_CREDIT_MS) + bytes / rate;
+  onSent(bytes: number, now: Milliseconds): void {
+    const { pacingRate } = this.paced;
+    if (pacingRate === Number.POSITIVE_INFINITY) return;
+    this.nextAt = Math.max(this.nextAt, now - LATE_CREDIT_MS) + bytes / pacingRate;
   }
 
   /** There is more to send: when to ask again. */

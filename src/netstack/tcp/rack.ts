@@ -8,7 +8,7 @@
 import type { Milliseconds } from "../../base/index.js";
 import { DUPLICATE_ACK_THRESHOLD } from "./constants.js";
 import type { RttEstimator } from "./rtt.js";
-import { LOST, RETRANSMITTED, SACKED, type SentQueue } from "./sent-queue.js";
+import { LOST, RETRANSMITTED, SACKED, SENT_AT, type SentQueue } from "./sent-queue.js";
 import { type Seq, seqLeq, seqLt } from "./seq.js";
 
 /** Recoveries after which a widened reordering window is narrowed again (§6.2 step 4). */
@@ -42,15 +42,15 @@ export class Rack {
   }
 
   /** Steps 1–3: entry `index` has just been SACKed or acknowledged for the first time. */
-  onDelivered(queue: SentQueue, index: number, now: Milliseconds, minRtt: Milliseconds): void {
+  onDelivered(queue: SentQueue, index: number, now: Milliseconds, estimator: RttEstimator): void {
     const end = queue.endOf(index);
-    const sentAt = queue.sentAt(index);
+    const sentAt = queue.stamps[queue.stampsAt(index) + SENT_AT] as number;
     const again = (queue.flagsOf(index) & RETRANSMITTED) !== 0;
     if (!this.started || seqLt(this.fack, end)) this.fack = end;
     else if (seqLt(end, this.priorFack) && !again) this.reorderingSeen = true;
     const rtt = now - sentAt;
     // An ACK this soon after a retransmission, or that echoes an older segment, is the original's (step 2).
-    if (again && (this.echoIsOlder || rtt < minRtt)) return;
+    if (again && (this.echoIsOlder || rtt < estimator.minRtt)) return;
     this.rtt = rtt;
     if (!this.started || sentAfter(sentAt, end, this.xmitTs, this.endSeq)) {
       this.started = true;

@@ -244,7 +244,7 @@ export class LossRecovery {
       this.sender.noteDelivered(i);
       queue.markSacked(i);
       marked += queue.lengthOf(i);
-      this.rack.onDelivered(queue, i, now, rtt.minRtt);
+      this.rack.onDelivered(queue, i, now, rtt);
     }
     return marked;
   }
@@ -337,9 +337,13 @@ export class LossRecovery {
   private inform(delivered: number, lost: number, now: Milliseconds): void {
     const { congestion, inFlight, latestRtt, rate, rtt } = this.sender;
     if (delivered === 0 && lost === 0) return;
-    const sample = rate.finish(delivered, lost + this.untoldLoss, inFlight, latestRtt, rtt.minRtt, now);
+    const { sample } = rate;
+    sample.rtt = latestRtt;
+    sample.srtt = rtt.srtt;
+    sample.minRtt = rtt.minRtt;
+    rate.finish(delivered, lost + this.untoldLoss, inFlight, now);
     this.untoldLoss = 0;
-    congestion.onSample(sample, rtt.srtt);
+    congestion.onSample(sample);
   }
 
   private forgetSacks(): void {

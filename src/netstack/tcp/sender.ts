@@ -20,7 +20,7 @@ import { LossRecovery } from "./recovery.js";
 import { RttEstimator } from "./rtt.js";
 import type { Segment } from "./segment.js";
 import type { SentEntriesPool } from "./sent-entries.js";
-import { LOST, RETRANSMITTED, SACKED, SentQueue } from "./sent-queue.js";
+import { LOST, RETRANSMITTED, SACKED, SENT_AT, SentQueue } from "./sent-queue.js";
 import { type Seq, seqAdd, seqDistance, seqLeq, seqLt } from "./seq.js";
 
 export class Sender {
@@ -51,7 +51,7 @@ export class Sender {
   readonly rtt: RttEstimator = new RttEstimator();
   readonly congestion: CongestionControl;
   readonly recovery: LossRecovery;
-  readonly pacer: Pacer = new Pacer();
+  readonly pacer: Pacer;
   readonly rate: DeliveryRate = new DeliveryRate();
   /** Of the last segment, sent once, that the current ACK delivered; negative when there was none. */
   latestRtt: Milliseconds = -1.1;
@@ -78,6 +78,7 @@ export class Sender {
     this.nxt = iss;
     this.congested = congested;
     this.congestion = congestion;
+    this.pacer = new Pacer(congestion);
     this.recovery = new LossRecovery(this, counters);
   }
 
@@ -164,7 +165,7 @@ export class Sender {
     const flags = this.queue.flagsOf(index);
     if ((flags & RETRANSMITTED) !== 0) return;
     if ((flags & LOST) !== 0) this.recovery.spurious.originalDelivered = true;
-    const sentAt = this.queue.sentAt(index);
+    const sentAt = this.queue.stamps[this.queue.stampsAt(index) + SENT_AT] as number;
     if (this.earliest < 0) {
       this.earliest = sentAt;
       this.latest = sentAt;
@@ -208,7 +209,7 @@ export class Sender {
       if ((queue.flagsOf(0) & RETRANSMITTED) !== 0) ambiguous = true;
       if ((queue.flagsOf(0) & SACKED) === 0) {
         delivered += queue.lengthOf(0);
-        recovery.rack.onDelivered(queue, 0, now, this.rtt.minRtt);
+        recovery.rack.onDelivered(queue, 0, now, this.rtt);
         this.noteDelivered(0);
       }
       queue.shift();

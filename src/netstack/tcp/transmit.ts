@@ -50,8 +50,7 @@ function sendHandshake(c: TcpConnection, now: Milliseconds): TurnResult {
 
 function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
   const { snd } = c;
-  const { pacingRate } = snd.congestion;
-  let budget = Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(pacingRate, now));
+  let budget = Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(now));
   const { spurious } = snd.recovery;
   if (spurious.holding && nextLength(c) === 0) spurious.giveUpHold();
   while (snd.queue.lostBytes > 0 && !spurious.holding && mayRetransmit(c)) {
@@ -156,7 +155,7 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   snd.enter(at, end, now);
   snd.recovery.onSent(length);
   snd.recovery.spurious.onNewData(Math.ceil(length / snd.mss));
-  snd.pacer.onSent(length, snd.congestion.pacingRate, now);
+  snd.pacer.onSent(length, now);
   if (fin) {
     snd.finSent = true;
     snd.finSeq = seqAdd(snd.nxt, length);
@@ -201,7 +200,7 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
   snd.rate.stamp(queue, index);
   snd.recovery.onSent(payload);
   if (snd.recovery.phase !== "open") snd.recovery.spurious.onRetransmit(payload, timestampNow(c, now), now);
-  snd.pacer.onSent(payload, snd.congestion.pacingRate, now);
+  snd.pacer.onSent(payload, now);
   snd.lastSentAt = now;
   if (index === 0) armAfterRetransmit(c, now);
   else armAfterSending(c, now);

@@ -22,7 +22,7 @@ export interface CongestionControl {
   /** `bytes` were delivered outside of recovery, while the window was the limit. */
   onAck(bytes: number, now: Milliseconds, srtt: Milliseconds): void;
   /** Every ACK that delivered something or showed a loss, in recovery or not; before its `onAck`. */
-  onSample(sample: AckSample, srtt: Milliseconds): void;
+  onSample(sample: AckSample): void;
   /** A loss episode begins: sets `ssthresh`. `outstanding` is RFC 5681's FlightSize. */
   onLoss(outstanding: number, now: Milliseconds): void;
   /** The episode is over, also one that a time-out began when `modelBased`. */
@@ -60,7 +60,7 @@ const SLOW_START_PACING = 2;
 const AVOIDANCE_PACING = 1.2;
 
 /** What spreads a window over its round trip, in bytes per millisecond. */
-export function pacingRateOf(control: CongestionControl, srtt: Milliseconds): number {
+export function pacingRateOf(control: CongestionControl, { srtt }: AckSample): number {
   if (srtt < SHORT_PATH_MS || control.cwnd < SMALL_WINDOW_BYTES) return Number.POSITIVE_INFINITY;
   const gain = control.cwnd < control.ssthresh / 2 ? SLOW_START_PACING : AVOIDANCE_PACING;
   return (gain * control.cwnd) / srtt;

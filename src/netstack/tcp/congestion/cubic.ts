@@ -71,8 +71,8 @@ export class Cubic implements CongestionControl {
     if (left > 0) this.avoidCongestion(left, now, srtt);
   }
 
-  onSample(sample: AckSample, srtt: Milliseconds): void {
-    this.pacingRate = pacingRateOf(this, srtt);
+  onSample(sample: AckSample): void {
+    this.pacingRate = pacingRateOf(this, sample);
     if (this.ssthresh < UNLIMITED) return;
     this.hystart.onSample(sample);
     if (this.hystart.over) this.ssthresh = this.cwnd;

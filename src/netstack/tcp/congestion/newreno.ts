@@ -40,8 +40,8 @@ export class NewReno implements CongestionControl {
     }
   }
 
-  onSample(sample: AckSample, srtt: Milliseconds): void {
-    this.pacingRate = pacingRateOf(this, srtt);
+  onSample(sample: AckSample): void {
+    this.pacingRate = pacingRateOf(this, sample);
     if (this.ssthresh < UNLIMITED) return;
     this.hystart.onSample(sample);
     if (this.hystart.over) this.ssthresh = this.cwnd;
