@@ -11,6 +11,7 @@
  * it. What each segment must remember of the moment at which it left is in its entry of the sent queue.
  */
 import type { Milliseconds } from "../../base/index.js";
+import type { RttEstimator } from "./rtt.js";
 import {
   APP_LIMITED,
   DELIVERED_AT,
@@ -51,7 +52,6 @@ class Sample implements AckSample {
   appLimited = false;
   roundStart = false;
   now: Milliseconds = 0.1;
-  /** To be set before `finish`: a double that crosses a call may be boxed. */
   rtt: Milliseconds = -1.1;
   srtt: Milliseconds = 0.1;
   minRtt: Milliseconds = 0.1;
@@ -122,6 +122,13 @@ export class DeliveryRate {
     sample.priorTotal = stamps[at + DELIVERED_BEFORE] as number;
     sample.priorAt = stamps[at + DELIVERED_AT] as number;
     sample.priorLimited = (queue.flagsOf(index) & APP_LIMITED) !== 0;
+  }
+
+  /** Before `finish`. */
+  measured(latestRtt: Milliseconds, rtt: RttEstimator): void {
+    sample.rtt = latestRtt;
+    sample.srtt = rtt.srtt;
+    sample.minRtt = rtt.minRtt;
   }
 
   /** §4.1.2.3, GenerateRateSample. */

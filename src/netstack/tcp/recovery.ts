@@ -337,13 +337,10 @@ export class LossRecovery {
   private inform(delivered: number, lost: number, now: Milliseconds): void {
     const { congestion, inFlight, latestRtt, rate, rtt } = this.sender;
     if (delivered === 0 && lost === 0) return;
-    const { sample } = rate;
-    sample.rtt = latestRtt;
-    sample.srtt = rtt.srtt;
-    sample.minRtt = rtt.minRtt;
+    rate.measured(latestRtt, rtt);
     rate.finish(delivered, lost + this.untoldLoss, inFlight, now);
     this.untoldLoss = 0;
-    congestion.onSample(sample);
+    congestion.onSample(rate.sample);
   }
 
   private forgetSacks(): void {
