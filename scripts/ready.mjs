@@ -71,11 +71,12 @@ function prune() {
 
 export function build() {
   if (buildIsCurrent()) return;
-  console.error("building: tsc");
+  console.error("building: tsc, esbuild");
   const startedAt = new Date();
   prune();
   const tsc = ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"];
-  if (!run(process.execPath, tsc)) throw new Error("the build failed");
+  const steps = [tsc, ["scripts/bundle.mjs"]];
+  if (!steps.every(step => run(process.execPath, step))) throw new Error("the build failed");
   writeFileSync(STAMP, "");
   // What was edited while the compiler ran counts as newer.
   utimesSync(STAMP, startedAt, startedAt);

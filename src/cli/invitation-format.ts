@@ -1,7 +1,6 @@
 /** How an invitation is handed over: as our credential file, or as a wg-quick file for standard clients. */
 import type { Argv } from "yargs";
 import { Prefix } from "../base/index.js";
-import { formatWgQuick, parseCredential } from "../catalog/index.js";
 import { usageError } from "./context.js";
 
 export interface FormatFlags {
@@ -34,11 +33,12 @@ export function withFormat<T>(y: Argv<T>): Argv<T & FormatFlags> {
  * Checks the flags, so that nothing is made in vain; then turns the text of a credential into what was asked
  * for. Throws CzctlError.
  */
-export function invitationFormat({ format, routes, qr }: FormatFlags): (credential: string) => string {
+export function invitationFormat(flags: FormatFlags): (credential: string) => Promise<string> {
+  const { format, routes, qr } = flags;
   if (format !== "wg-quick") {
     if (routes !== undefined || qr)
       throw usageError("--routes and --qr are for standard clients", "Add --format wg-quick.");
-    return credential => credential;
+    return async credential => credential;
   }
   const prefixes = (routes ?? []).flatMap(text => text.split(",")).map(parseRoute);
   if (prefixes.length === 0) {
@@ -47,7 +47,10 @@ export function invitationFormat({ format, routes, qr }: FormatFlags): (credenti
       "Give the cluster's service network: --routes 10.96.0.0/12",
     );
   }
-  return credential => formatWgQuick(parseCredential(credential), prefixes);
+  return async credential => {
+    const { credentialToWgQuick } = await import("./wg-quick.js");
+    return credentialToWgQuick(credential, prefixes);
+  };
 }
 
 function parseRoute(text: string): Prefix {

@@ -10,7 +10,7 @@ import { toBase64 } from "../../src/base/index.js";
 import { type Credential, formatCredential, type Service } from "../../src/catalog/index.js";
 import { listLinks } from "../../src/linux/index.js";
 
-export const CLI: string = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+export const CLI: string = fileURLToPath(new URL("../../bundle/cli/main.js", import.meta.url));
 const FAKE_DATAPLANE = fileURLToPath(new URL("./fake-dataplane.js", import.meta.url));
 
 export const HOSTS = "127.0.0.1 localhost\n192.0.2.7 office # no newline at the end";

@@ -87,7 +87,7 @@ t.test("2,000 services × 10 endpoints, and churn", { timeout: LIMIT_MS }, async
   const dir = join(cluster.dir, "agent");
   const [udp = 0, metricsPort = 0] = await freePorts(2);
   await agentInit({ dir, endpoint: `127.0.0.1:${udp}` });
-  const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+  const main = fileURLToPath(new URL("../../bundle/cli/main.js", import.meta.url));
   const words = [
     "--dir",
     dir,

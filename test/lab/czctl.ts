@@ -8,7 +8,7 @@ import { eventually, type Program, type ProgramOptions, type Result } from "./pr
 import type { Sandbox } from "./sandbox.js";
 import { AGENT_ADDRESS, AGENT_PORT } from "./topology.js";
 
-export const CLI: string = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+export const CLI: string = fileURLToPath(new URL("../../bundle/cli/main.js", import.meta.url));
 const NOBODY = 65534;
 
 type ExecOptions = ProgramOptions & { timeoutMs?: number };

@@ -30,7 +30,7 @@ t.test("npm pack, npm i -g of it, czctl version", { timeout: 2 * TIMEOUT_MS }, a
     files: { path: string }[];
   }[];
   const files = packed[0]?.files.map(file => file.path) ?? [];
-  for (const wanted of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "dist/src/cli/main.js"]) {
+  for (const wanted of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "dist/bundle/cli/main.js"]) {
     t.ok(files.includes(wanted), `contains ${wanted}`);
   }
   t.same(

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import t from "tap";
 
 const ROOM = new URL("../../src/telemetry/index.js", import.meta.url).href;
-const CLI = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+const CLI = fileURLToPath(new URL("../../bundle/cli/main.js", import.meta.url));
 
 /** Standard error of a process that logs what `body` says, and exits in the same turn. */
 function logged(format: string, level: string, body: string): string {

@@ -229,7 +229,7 @@ async function invite(flags: AgentFlags<InviteFlags>): Promise<void> {
       ...(flags.user === undefined ? {} : { user: flags.user }),
       ...(flags.group === undefined ? {} : { groups: flags.group }),
     });
-    return { ...made, credential: asWanted(credential) };
+    return { ...made, credential: await asWanted(credential) };
   };
   const made = await intoFile(flags.output, make, ({ credential }) => credential);
   const { credential, ...others } = made;
