@@ -37,3 +37,14 @@ export function describeMachine(): Machine {
     date: new Date().toISOString(),
   };
 }
+
+/** A number of `/proc/PID/status`. */
+export function statusField(pid: number, name: string): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
+}
+
+/** Of the largest of them. */
+export function residentMB(pids: readonly number[]): number {
+  return Math.max(...pids.map(pid => statusField(pid, "VmRSS"))) / 1000;
+}

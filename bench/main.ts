@@ -20,12 +20,15 @@ import { type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
 import { dns } from "./scenarios/dns.js";
+import { flows } from "./scenarios/flows.js";
 import { footprint } from "./scenarios/footprint.js";
+import { growth } from "./scenarios/growth.js";
 import { http } from "./scenarios/http.js";
 import { impaired } from "./scenarios/impaired.js";
 import { ledger } from "./scenarios/ledger.js";
 import { stack } from "./scenarios/stack.js";
 import { connects, trips } from "./scenarios/trips.js";
+import { udp } from "./scenarios/udp.js";
 
 const CONTENDERS: readonly Contender[] = [
   czctl,
@@ -36,7 +39,20 @@ const CONTENDERS: readonly Contender[] = [
   sshuttle,
   none,
 ];
-const SCENARIOS: readonly Scenario[] = [bulk, trips, http, connects, stack, ledger, footprint, dns, impaired];
+const SCENARIOS: readonly Scenario[] = [
+  bulk,
+  trips,
+  http,
+  connects,
+  flows,
+  udp,
+  stack,
+  ledger,
+  footprint,
+  dns,
+  growth,
+  impaired,
+];
 /** Everybody who may be named, the tunnels first. */
 const EVERYBODY = [...CONTENDERS, ...SCENARIOS.flatMap(scenario => scenario.contenders ?? [])];
 const SUBJECT = czctl.name;

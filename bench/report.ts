@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chart, figure } from "./charts.js";
 import { ROOT } from "./peers.js";
-import type { Report, Result } from "./results.js";
+import { type Report, type Result, ratio } from "./results.js";
 
 const SUBJECT = "czctl";
 const PAYLOAD_BYTES = 1368;
@@ -35,6 +35,7 @@ const GOALS: Goal[] = [
   { scenario: "dns", variants: ["alone", "beside a download"], least: 20_000 },
   { scenario: "footprint", variants: ["resident"], most: 120 },
   { scenario: "footprint", variants: ["added by 5000 flows"], most: 25 },
+  { scenario: "growth", variants: ["10 minutes, last third over the second"], most: 5 },
   { scenario: "footprint", variants: ["idle CPU"], most: 0.5 },
   { scenario: "footprint", variants: ["wake-ups"], most: 10 },
   { scenario: "footprint", variants: ["up to first byte"], most: 400 },
@@ -129,12 +130,11 @@ class Writer {
       lines.push("|---|---|---:|---:|---:|---:|---:|---:|");
       for (const row of rows) {
         const own = this.find(scenario, row.variant)?.median;
-        const ratio =
-          own === undefined || row.contender === SUBJECT ? "" : `${(own / row.median).toFixed(2)}×`;
+        const times = own === undefined || row.contender === SUBJECT ? "" : ratio(own, row.median);
         const figures = [row.median, row.min, row.max].map(figure).join(" | ");
         const cost = row.cpuSecondsPerGB?.toFixed(2) ?? "";
         lines.push(
-          `| ${row.variant} (${row.unit}) | ${row.contender} | ${figures} | ${row.runs.length} | ${cost} | ${ratio} |`,
+          `| ${row.variant} (${row.unit}) | ${row.contender} | ${figures} | ${row.runs.length} | ${cost} | ${times} |`,
         );
       }
     }

@@ -69,13 +69,18 @@ export function table(results: readonly Result[], subject: string): string {
       variant.padEnd(28) + ["median", "min", "max", "CPU s/GB", `${subject} ÷ peer`].map(cell).join(""),
     );
     for (const row of rows) {
-      const ratio = own === undefined || row.contender === subject ? "" : `${(own / row.median).toFixed(2)}×`;
+      const times = own === undefined || row.contender === subject ? "" : ratio(own, row.median);
       const cost = row.cpuSecondsPerGB?.toFixed(2) ?? "–";
       const figures = [row.median, row.min, row.max].map(value => value.toFixed(3));
-      lines.push(`  ${row.contender.padEnd(26)}${[...figures, cost, ratio].map(cell).join("")}`);
+      lines.push(`  ${row.contender.padEnd(26)}${[...figures, cost, times].map(cell).join("")}`);
     }
   }
   return lines.join("\n");
 }
 
 const cell = (text: string): string => text.padStart(14);
+
+/** How many times the peer's figure ours is; nothing to say beside a peer's zero. */
+export function ratio(own: number, peer: number): string {
+  return peer === 0 ? "" : `${(own / peer).toFixed(2)}×`;
+}

@@ -5,6 +5,7 @@ echo.py many ADDRESS PORT           echoes; one thread for thousands of connecti
 echo.py trips ADDRESS PORT SECONDS  one byte there and back, again and again: {"us": [p50, p99, p99.9]}
 echo.py connects ADDRESS PORT SECONDS  connect, close, again and again, 8 at a time: {"perSecond": n}
 echo.py hold ADDRESS PORT COUNT     opens COUNT connections, says "held", keeps them
+echo.py active ADDRESS PORT SECONDS 1,000 connections, two messages of 100 bytes a second on each: {"us": [p50, p99]}
 """
 import json
 import resource
@@ -17,6 +18,9 @@ import time
 
 mode, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 WARM_UP_TRIPS = 200
+ACTIVE_FLOWS = 1000
+MESSAGE_SECONDS = 0.5
+MESSAGE = b"x" * 100
 CONNECTORS = 8
 # Closing with a reset leaves no port in TIME-WAIT, of which there are only 28,000.
 RESET = struct.pack("ii", 1, 0)
@@ -95,6 +99,34 @@ def connects(seconds):
     return {"perSecond": sum(counts) / (time.monotonic() - start)}
 
 
+def active(seconds):
+    """The flows speak one after the other, evenly spread; an answer still out delays the flow's next message."""
+    flows = [connect() for _ in range(ACTIVE_FLOWS)]
+    ready = selectors.DefaultSelector()
+    sent = {}
+    for flow in flows:
+        flow.setblocking(False)
+        ready.register(flow, selectors.EVENT_READ)
+    took = []
+    start = time.perf_counter()
+    turn = 0
+    while (now := time.perf_counter()) - start < seconds:
+        while start + turn * MESSAGE_SECONDS / ACTIVE_FLOWS <= now:
+            flow = flows[turn % ACTIVE_FLOWS]
+            turn += 1
+            if flow not in sent:
+                sent[flow] = [time.perf_counter(), 0]
+                flow.send(MESSAGE)
+        for key, _ in ready.select(0.0002):
+            started = sent[key.fileobj]
+            started[1] += len(key.fileobj.recv(65536))
+            if started[1] == len(MESSAGE):
+                took.append(time.perf_counter() - started[0])
+                del sent[key.fileobj]
+    took.sort()
+    return {"us": [took[int(len(took) * share)] * 1e6 for share in (0.5, 0.99)]}
+
+
 def hold(count):
     held = [connect() for _ in range(count)]
     for connection in held:
@@ -114,4 +146,4 @@ elif mode == "many":
 elif mode == "hold":
     hold(int(sys.argv[4]))
 else:
-    print(json.dumps({"trips": trips, "connects": connects}[mode](float(sys.argv[4]))))
+    print(json.dumps({"trips": trips, "connects": connects, "active": active}[mode](float(sys.argv[4]))))

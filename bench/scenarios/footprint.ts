@@ -1,10 +1,9 @@
 /** What czctl costs when nothing happens, with 5,000 connections open, and from `czctl up` to the first byte. */
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startIperf } from "../../test/lab/programs.js";
 import { ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
 import { czctl, type RunningCzctl } from "../contenders/czctl.js";
-import { cpuSeconds } from "../cpu.js";
+import { cpuSeconds, residentMB, statusField } from "../cpu.js";
 import { ECHO, PYTHON } from "../programs.js";
 import type { Figure, Scenario } from "../scenario.js";
 import { transfer } from "./bulk.js";
@@ -14,16 +13,8 @@ const IDLE_SECONDS = 10;
 /** Delayed ACKs, window updates and the collector are done by then. */
 const SETTLE_MS = 2_000;
 
-function field(pid: number, name: string): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
-}
-
-/** Of the larger of the two data planes. */
-const residentMB = (pids: readonly number[]): number =>
-  Math.max(...pids.map(pid => field(pid, "VmRSS"))) / 1000;
 const wakeUps = (pids: readonly number[]): number =>
-  Math.max(...pids.map(pid => field(pid, "voluntary_ctxt_switches")));
+  Math.max(...pids.map(pid => statusField(pid, "voluntary_ctxt_switches")));
 
 async function idle(pids: readonly number[], suffix: string): Promise<Figure[]> {
   await sleep(SETTLE_MS);

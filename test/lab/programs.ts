@@ -110,11 +110,14 @@ export async function startIperf(host: Host, address: string, port = 5201): Prom
 export interface IperfResult {
   gigabitsPerSecond: number;
   bytes: number;
+  /** Of datagrams; 0 with TCP. */
+  lostPercent: number;
 }
 
 interface Sum {
   bits_per_second: number;
   bytes: number;
+  lost_percent?: number;
 }
 
 /** One flow, unless `extra` says more. "down" is towards the laptop; "both" counts both ways together. */
@@ -137,5 +140,6 @@ export async function runIperf(
   return {
     gigabitsPerSecond: (there.bits_per_second + (back?.bits_per_second ?? 0)) / 1e9,
     bytes: there.bytes + (back?.bytes ?? 0),
+    lostPercent: there.lost_percent ?? 0,
   };
 }
