@@ -87,7 +87,7 @@ class Writer {
     const items: [string, number][] = [
       ["seal (ChaCha20-Poly1305, 1424 bytes)", step("seal")],
       ["open", step("open")],
-      ["tunnel stack, sending side: segment, checksum, acknowledgements in", step("stack send")],
+      ["tunnel stack, sending side: segment, acknowledgements in", step("stack send")],
       ["tunnel stack, receiving side: segment into the ring, acknowledgements out", step("stack receive")],
       ["UDP send, 44 datagrams a call", step("UDP send")],
       ["UDP receive, 44 datagrams a call", step("UDP receive")],
@@ -113,7 +113,7 @@ class Writer {
     const aead = step("seal") + step("open");
     lines.push(
       "",
-      `Of the sending stack's share, ${figure(step("of which checksum"))} ns are the checksum. The AEAD is ` +
+      `The AEAD is ` +
         `${((aead / perPacket("bulk", "1-up")) * 100).toFixed(0)} % of all processor time up and ` +
         `${((aead / perPacket("bulk", "1-down")) * 100).toFixed(0)} % down (aim: 50 %).`,
     );

@@ -6,7 +6,6 @@ import { Address, BlockPool, ENDPOINT_BYTES, Ring, writeEndpoint } from "../../s
 import { createCrypto } from "../../src/crypto/index.js";
 import { createArena, UdpSocket } from "../../src/linux/index.js";
 import { type Link, Stack, type StackHandler } from "../../src/netstack/index.js";
-import { sumBytes } from "../../src/wire/index.js";
 import { median } from "../results.js";
 
 const MTU = 1420;
@@ -157,16 +156,11 @@ function stacks(): { send: number; receive: number } {
 const { seal, open } = aead();
 const datagrams = udp();
 const segments = stacks();
-const checksum = measure(() => {
-  for (let i = 0; i < SLOTS; i++) sumBytes(arena, base + i * SLOT_BYTES, MTU - 20);
-  return SLOTS;
-});
 console.log(
   JSON.stringify({
     seal: seal,
     open: open,
     "stack send": segments.send,
-    "of which checksum": checksum,
     "stack receive": segments.receive,
     "UDP send": datagrams.send,
     "UDP receive": datagrams.receive,
