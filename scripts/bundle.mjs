@@ -25,7 +25,7 @@ await build({
   format: "esm",
   platform: "node",
   target: "node20",
-  external: ["koffi", "@kubernetes/client-node"],
+  external: ["koffi", "@kubernetes/client-node", "pino"],
   // Libraries in the older module format ask for Node's own modules this way.
   banner: {
     js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
