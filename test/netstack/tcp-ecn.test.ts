@@ -1,7 +1,11 @@
 /** Explicit congestion notification (RFC 3168): asked for, granted, marked, echoed, answered. */
 import t from "tap";
 import { Address } from "../../src/base/index.js";
-import { ipv4ChecksumOk } from "../../src/wire/index.js";
+import type { TcpConnection } from "../../src/netstack/index.js";
+import { takeEcho } from "../../src/netstack/tcp/ecn.js";
+import { Segment } from "../../src/netstack/tcp/segment.js";
+import { seqAdd } from "../../src/netstack/tcp/seq.js";
+import { ipv4ChecksumOk, TCP_ACK, TCP_ECE } from "../../src/wire/index.js";
 import { pattern, RawPeer, synOptions } from "./raw-peer.js";
 
 const MSS = 1000;
@@ -170,4 +174,20 @@ t.test("RFC 3168 §5.3: a datagram put together of marked pieces is marked", asy
   }
   peer.dispatch();
   t.equal(peer.only().flags, ".E");
+});
+
+t.test("RFC 3168 §6.1.2: a mark counts however much went by since the last one", async t => {
+  const { connection: c } = established() as { connection: TcpConnection };
+  // 3 GiB without one: half the sequence space and more lies between the reduction that never was and this mark.
+  const segment = new Segment();
+  const acknowledge = (flags: number): void => {
+    segment.flags = flags;
+    takeEcho(c, segment, MSS, 0);
+  };
+  for (let sent = 0; sent < 3 * 2 ** 30; sent += 2 ** 28) {
+    c.snd.una = c.snd.nxt = seqAdd(c.snd.nxt, 2 ** 28);
+    acknowledge(TCP_ACK);
+  }
+  acknowledge(TCP_ACK | TCP_ECE);
+  t.equal(c.context.counters.tcpEcnReductions, 1);
 });

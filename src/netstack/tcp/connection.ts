@@ -127,7 +127,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     const congestion = createCongestionControl(congested, options.congestion);
     this.snd = new Sender(iss, congested, congestion, counters, layer.sentEntries);
     this.rcv = new Receiver(counters, options.defaultWindowBytes);
-    this.ecn = new Ecn(iss);
+    this.ecn = new Ecn();
     this.rcv.offeredMss = Math.max(attachment.link.mtu - this.template.ipBytes - TCP_HEADER_BYTES, MIN_MSS);
     this.offeredShift = windowShiftFor(options.maxRingBytes);
     this.passive = state === "LISTEN";

@@ -28,12 +28,9 @@ export class Ecn {
   echoing = false;
   /** The window was reduced, and no new data has told the peer yet. */
   cwrOwed = false;
-  /** SND.NXT of the last reduction: ECE on ACKs up to there is about the same window (§6.1.2). */
-  reducedAt: Seq;
-
-  constructor(iss: Seq) {
-    this.reducedAt = iss;
-  }
+  /** The window was reduced at SND.NXT `reducedAt`: ECE on ACKs up to there is about the same window (§6.1.2). */
+  reducing = false;
+  reducedAt: Seq = 0;
 
   /** Flags of our SYN or SYN-ACK. */
   synFlags(passive: boolean, ask: boolean): number {
@@ -76,7 +73,11 @@ export function takeMark(c: TcpConnection, segment: Segment): void {
  */
 export function takeEcho(c: TcpConnection, segment: Segment, flight: number, now: number): void {
   const { ecn, snd } = c;
-  if (!ecn.enabled || !segment.has(TCP_ECE) || segment.has(TCP_SYN) || !seqLt(ecn.reducedAt, snd.una)) return;
+  if (!ecn.enabled) return;
+  // Looked at with each ACK: half the sequence space later the comparison would say the opposite.
+  if (ecn.reducing && seqLt(ecn.reducedAt, snd.una)) ecn.reducing = false;
+  if (ecn.reducing || !segment.has(TCP_ECE) || segment.has(TCP_SYN)) return;
+  ecn.reducing = true;
   ecn.reducedAt = snd.nxt;
   ecn.cwrOwed = true;
   c.context.counters.tcpEcnReductions++;
