@@ -1,5 +1,7 @@
 /** The user's patience (RFC 9293 §3.8.3), and the Nagle algorithm (§3.7.4): what an application may set. */
 import t from "tap";
+import type { TcpConnection } from "../../src/netstack/index.js";
+import { MAX_RETRANSMITS } from "../../src/netstack/tcp/constants.js";
 import { PEER, pattern, RawPeer, STACK, synOptions } from "./raw-peer.js";
 
 function established(userTimeoutMs: number, window = 65_535): RawPeer {
@@ -104,4 +106,35 @@ t.test("RFC 9293 §3.7.4: with Nagle a small segment waits for what is unacknowl
   peer.sendRing.finish();
   peer.dispatch();
   t.same(peer.lines(), ["FP. 1006:1007 ack 1"], "nothing more will come to wait for");
+});
+
+/** Nothing comes back until all attempts are spent; then, before the last has timed out, the path works again. */
+function outage(peer: RawPeer, attempts: (c: TcpConnection) => number): void {
+  const c = peer.connection as TcpConnection;
+  while (attempts(c) < MAX_RETRANSMITS && peer.closed === null) peer.step(1000);
+  peer.sent();
+  peer.stack.linkRestored(peer, peer.now);
+  peer.step(1);
+}
+
+t.test("RFC 9293 §3.8.3: a path that works again finds the connection whose last time-out runs", async t => {
+  const peer = established(Number.POSITIVE_INFINITY);
+  peer.write("x");
+  peer.dispatch();
+  outage(peer, c => c.snd.retransmits);
+  t.equal(peer.closed, null);
+  t.equal(peer.only().seq, 1, "sent again at once");
+  peer.send({ flags: ".", seq: 1, ack: 2 });
+  peer.step(600_000);
+  t.equal(peer.closed, null);
+});
+
+t.test("RFC 9293 §3.8.6.1: and the one whose peer closed its window before", async t => {
+  const peer = established(Number.POSITIVE_INFINITY, 1000);
+  peer.write(pattern(4000));
+  peer.dispatch();
+  peer.send({ flags: ".", seq: 1, ack: 1001, window: 0 });
+  outage(peer, c => c.persistCount);
+  t.equal(peer.closed, null);
+  t.equal(peer.only().seq, 1000, "asked again at once");
 });

@@ -196,7 +196,10 @@ function isSilent(c: TcpConnection, now: Milliseconds): boolean {
  */
 export function hasten(c: TcpConnection, now: Milliseconds): void {
   if (c.sendTimer !== "none") {
+    // What was counted is the path's silence: whoever is there now has all its attempts to answer.
     c.snd.rtt.backoff = 0;
+    c.snd.retransmits = 0;
+    c.persistCount = 0;
     c.rtoAt = now;
     c.armSend(c.sendTimer === "syn" || c.sendTimer === "persist" ? c.sendTimer : "rto", now);
   } else if (isSynchronized(c.state) && c.state !== "TIME-WAIT") {
