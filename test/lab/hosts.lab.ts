@@ -62,7 +62,9 @@ class HostsFile {
 
 async function killAll(czctl: Czctl): Promise<void> {
   const { supervisorPid, pid, dataplane } = await czctl.status();
-  for (const each of [supervisorPid, pid, dataplane?.pid ?? 0]) if (each > 1) process.kill(each, "SIGKILL");
+  const pids = [pid, supervisorPid, dataplane?.pid ?? 0].filter(each => each > 1);
+  // Nobody lives to see another one die, which even between two signals is time enough to take the names out.
+  for (const signal of ["SIGSTOP", "SIGKILL"] as const) for (const each of pids) process.kill(each, signal);
 }
 
 /** The names are there: in the file unless said otherwise, by DNS in any case. */
