@@ -56,13 +56,17 @@ export class PeerLink implements Link, PathObserver, PathProber {
 
   // ---- PathObserver ----
 
-  /** A standard peer may refuse our inner address and still answer the one that it talks to. */
+  /**
+   * A standard peer may refuse our inner address and still answer the one that it talks to. Whoever is being asked
+   * has time to answer first: each flow that times out has another address of ours.
+   */
   suspect(local: Address, remote: Address, now: Milliseconds): void {
-    if (!this.search.answers && !this.source?.equals(local)) {
+    const { search } = this;
+    if (!search.answers && search.state !== "searching" && !this.source?.equals(local)) {
       this.setEcho(local, remote);
-      this.search.restart(now);
+      search.restart(now);
     } else {
-      this.search.suspect(now);
+      search.suspect(now);
     }
   }
 
