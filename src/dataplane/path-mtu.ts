@@ -37,6 +37,8 @@ const CONFIRMATION_MS: Milliseconds = 3_000;
 /** Suspicions this soon after an answer, or after there was none, are not looked into. */
 const QUIET_MS: Milliseconds = 2_000;
 const QUIET_UNANSWERED_MS: Milliseconds = 15_000;
+/** A peer may change its address with every packet, and a search may not: it asks the kernel and sends two datagrams. */
+const RESTART_PAUSE_MS: Milliseconds = 100;
 const STEP_BYTES = 16;
 
 /** What the search needs of the tunnel. */
@@ -74,6 +76,7 @@ export class PathMtu implements Timed {
 
   private quietUntil: Milliseconds = Number.NEGATIVE_INFINITY;
   private raiseAt: Milliseconds = NEVER;
+  private restartedAt: Milliseconds = Number.NEGATIVE_INFINITY;
   // The search: `low` passes, `high` may, `candidate` is asked about.
   /** Only whether the size in use still passes. */
   private confirming = false;
@@ -100,7 +103,7 @@ export class PathMtu implements Timed {
   /** The path is a new one, or may be: searches from the top. */
   restart(now: Milliseconds): void {
     this.answers = false;
-    this.wake("restart", now);
+    this.wake("restart", Math.max(now, this.restartedAt + RESTART_PAUSE_MS));
   }
 
   /** A session came up. */
@@ -145,6 +148,7 @@ export class PathMtu implements Timed {
     if (now < this.deadline) return this.timers.schedule(this, this.deadline);
     switch (this.next) {
       case "restart":
+        this.restartedAt = now;
         return this.begin(this.largest, now);
       case "confirm":
         return this.begin(now >= this.raiseAt ? this.largest : this.size, now);

@@ -244,3 +244,15 @@ t.test("a new path is searched from the top", async t => {
   after(1_000);
   t.equal(search.size, LARGEST);
 });
+
+t.test("a peer that is somewhere else with every packet gets ten searches a second", async t => {
+  const { search, probes, sizes, after, clock } = setUp({ carries: 1300 });
+  for (let packet = 0; packet < 1_000; packet++) {
+    search.restart(clock());
+    after(1);
+  }
+  t.equal(probes.length, 2 * 11, "at 0, 100, … 1000 ms");
+  t.same(sizes, [], "none of which comes to an end");
+  after(5_000);
+  t.equal(search.size, 1296, "but the last one");
+});
