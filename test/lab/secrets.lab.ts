@@ -74,7 +74,9 @@ await lab(import.meta.url, async l => {
       const ports = [{ name: "http", protocol: "TCP" as const, port: 80 }];
       const catalog = catalogText([{ namespace: "shop", name: "frontend", clusterIps: [FRONTEND], ports }]);
       agent = await Agent.make(sandbox, cluster, { catalog });
-      const own = await cluster.run("wg", ["show", `czctl-${AGENT_PORT}`, "private-key"]);
+      // Its UDP port, which it has been waited for, is there a moment before this socket.
+      const show = (): Promise<string> => cluster.run("wg", ["show", `czctl-${AGENT_PORT}`, "private-key"]);
+      const own = await eventually("wg show", show);
       keys.set("the agent's private key", own.trim());
       const file = await agent.invite("laptop");
       const credential = parseCredential(readFileSync(file, "utf8"));
