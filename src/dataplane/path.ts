@@ -145,6 +145,10 @@ export class Path implements DeviceEvents, Machine {
     this.events.onHandshakeTimeout(this, peer, seconds);
   }
 
+  onQuiet(peer: Peer): boolean {
+    return (peer.context as PeerLink | null)?.ask() ?? false;
+  }
+
   onPeerEndpoint(peer: Peer): void {
     this.events.onPeerEndpoint(peer);
   }

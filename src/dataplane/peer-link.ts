@@ -8,6 +8,9 @@ import type { Tunnel } from "./tunnel.js";
 
 /** Upper half of the second ICMP word: these echo requests are ours. */
 const ECHO_IDENTIFIER = 0x637a;
+/** Nobody waits for the answer to these as such: that something comes is enough. */
+const QUESTION_IDENTIFIER = 0x637b;
+const QUESTION_BYTES = 64;
 /** IP and UDP header, WireGuard's header and tag. */
 const OVERHEAD_BYTES_V4 = 20 + 8 + 32;
 const OVERHEAD_BYTES_V6 = 40 + 8 + 32;
@@ -77,10 +80,18 @@ export class PeerLink implements Link, PathObserver, PathProber {
   // ---- PathProber ----
 
   probe(bytes: number, sequence: number): "sent" | "too-big" | "unable" {
+    return this.echo(ECHO_IDENTIFIER, bytes, sequence);
+  }
+
+  /** Whether the peer is there. False when it cannot be asked. */
+  ask(): boolean {
+    return this.echo(QUESTION_IDENTIFIER, QUESTION_BYTES, 0) === "sent";
+  }
+
+  private echo(identifier: number, bytes: number, sequence: number): "sent" | "too-big" | "unable" {
     const { source, destination } = this;
     if (source === null || destination === null) return "unable";
-    const rest = (ECHO_IDENTIFIER << 16) | sequence;
-    return this.tunnel.probe(this.peer, bytes, source, destination, rest);
+    return this.tunnel.probe(this.peer, bytes, source, destination, (identifier << 16) | sequence);
   }
 
   kernelLimit(): number {

@@ -38,7 +38,7 @@ export const REJECT_AFTER_MESSAGES: number = 2 ** 53 - 2 ** 13 - 1;
  * DEVIATION(paper §6.4, §6.5), for peers that are `eager`: silence is noticed, and a handshake that was not
  * answered is repeated, after one second instead of fifteen and five, or after three round trips when they are
  * longer. So a laptop whose agent has died is with another replica in seconds. After EAGER_RETRIES it goes on at
- * the paper's pace.
+ * the paper's pace. Silence is what a question met (questions.ts): who only acknowledged asks first, by an echo request.
  */
 export const EAGER_PATIENCE_MS = 1_000;
 export const EAGER_RETRY_MS = 1_000;

@@ -24,6 +24,11 @@ export interface DeviceEvents {
   onHandshake(peer: Peer, now: Milliseconds, restored: boolean): void;
   /** No answer for 5 s, and again after each further minute. `seconds` counts from the first attempt. */
   onHandshakeTimeout(peer: Peer, seconds: number): void;
+  /**
+   * An eager peer has been quiet, but was asked nothing: is it there? A packet that asks for an answer costs less than
+   * a handshake. False when there is none to send.
+   */
+  onQuiet(peer: Peer, now: Milliseconds): boolean;
   /** The peer was heard from another address: `peer.endpoint` has changed. */
   onPeerEndpoint(peer: Peer): void;
 }

@@ -31,6 +31,7 @@ import { count } from "./drop.js";
 import { Handshake, type OpenedInitiation, type SessionKeys } from "./handshake.js";
 import { Keypair, KeypairSlots } from "./keypair.js";
 import type { PeerHost } from "./peer-host.js";
+import { asksForAnswer } from "./questions.js";
 import { Silence } from "./silence.js";
 import { StagingQueue } from "./staging.js";
 import { PeerTimers, type TimerActions } from "./timers.js";
@@ -127,8 +128,11 @@ export class Peer implements TimerActions {
       this.stage(offset, length, now);
       return 0;
     }
+    const { timers } = this;
+    // Before it is sealed, and of each packet only until one does.
+    const asks = !timers.awaitsAnswer && asksForAnswer(this.host.arena.view, offset, length);
     const total = this.sealWith(keypair, offset, length);
-    this.timers.dataSent(now);
+    timers.dataSent(asks, now);
     this.refreshAfterSend(keypair, now);
     return total;
   }
@@ -192,6 +196,10 @@ export class Peer implements TimerActions {
     this.restoring = true;
     this.silent = this.retired;
     this.sendInitiation(now);
+  }
+
+  onQuiet(now: Milliseconds): void {
+    if (!this.host.events.onQuiet(this, now)) this.onSilence(now);
   }
 
   /** Nothing came back. The address of ours may be why: it can still be here and no longer lead there. */

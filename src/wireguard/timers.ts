@@ -1,5 +1,5 @@
 /**
- * The timers of one peer (paper §6): five deadlines that the data path moves by writing numbers.
+ * The timers of one peer (paper §6): deadlines that the data path moves by writing numbers.
  *
  * | deadline        | set when                                   | cleared when            | then                |
  * |-----------------|--------------------------------------------|-------------------------|---------------------|
@@ -8,6 +8,7 @@
  * | `newHandshakeAt`| data sent, unless set                      | anything received       | initiation          |
  * | `persistentAt`  | anything sent or received                  | –                       | empty packet        |
  * | `zeroKeysAt`    | keys derived                               | –                       | all keys wiped      |
+ * | `askAt`         | eager: data sent that asks for no answer   | anything received       | something that does |
  */
 import { type Milliseconds, NEVER, type Random } from "../base/index.js";
 import {
@@ -32,6 +33,8 @@ export interface TimerActions {
   sendInitiation(now: Milliseconds): void;
   /** Data was sent and nothing came back. */
   onSilence(now: Milliseconds): void;
+  /** Nothing has come back, and need not: what was sent last asked for nothing. */
+  onQuiet(now: Milliseconds): void;
   sendKeepalive(now: Milliseconds): void;
   /** REKEY_ATTEMPT_TIME is over. */
   giveUpHandshake(now: Milliseconds): void;
@@ -53,8 +56,9 @@ export class PeerTimers implements Scheduled {
   private retransmitAt: Milliseconds = NEVER;
   private keepaliveAt: Milliseconds = NEVER;
   private newHandshakeAt: Milliseconds = NEVER;
-  /** Since when data has been without an answer, while `newHandshakeAt` is set. */
-  private unheardSince: Milliseconds = 0;
+  private askAt: Milliseconds = NEVER;
+  /** Since when data that asks for an answer has been without one. */
+  private unheardSince: Milliseconds = NEVER;
   private persistentAt: Milliseconds = NEVER;
   private zeroKeysAt: Milliseconds = NEVER;
   private needsAnotherKeepalive = false;
@@ -80,18 +84,33 @@ export class PeerTimers implements Scheduled {
       this.newHandshakeAt,
       this.persistentAt,
       this.zeroKeysAt,
+      this.askAt,
     );
   }
 
   // ---- the data path ----
 
-  /** A data packet with content was sent. */
-  dataSent(now: Milliseconds): void {
+  /** An answer is due already. */
+  get awaitsAnswer(): boolean {
+    return this.unheardSince !== NEVER;
+  }
+
+  /**
+   * A data packet with content was sent.
+   * @param asks for an answer, and is the first that does (`awaitsAnswer`)
+   */
+  dataSent(asks: boolean, now: Milliseconds): void {
     // §6.5: a new handshake when nothing comes back for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT after data was sent.
-    if (this.newHandshakeAt === NEVER) {
+    if (asks) {
       this.unheardSince = now;
-      this.newHandshakeAt = now + this.patienceMs(now) + this.jitterMs;
+      this.askAt = NEVER;
+      this.newHandshakeAt = Math.min(this.newHandshakeAt, now + this.patienceMs(now) + this.jitterMs);
       if (this.newHandshakeAt < this.wakeAt) this.schedule.wakeBy(this, this.newHandshakeAt);
+    } else if (this.newHandshakeAt === NEVER) {
+      this.newHandshakeAt = now + PATIENCE_MS + this.jitterMs;
+      if (this.eager) this.askAt = now + this.patienceMs(now);
+      const next = Math.min(this.newHandshakeAt, this.askAt);
+      if (next < this.wakeAt) this.schedule.wakeBy(this, next);
     }
     this.anySent(now);
   }
@@ -116,7 +135,7 @@ export class PeerTimers implements Scheduled {
 
   /** Any authenticated message was received. */
   anyReceived(now: Milliseconds): void {
-    this.newHandshakeAt = NEVER;
+    this.newHandshakeAt = this.askAt = this.unheardSince = NEVER;
     this.unanswered = 0;
     this.traversed(now);
   }
@@ -127,9 +146,9 @@ export class PeerTimers implements Scheduled {
     if (this.persistentAt < this.wakeAt) this.schedule.wakeBy(this, this.persistentAt);
   }
 
-  /** How long data that was sent has been without an answer of any kind. */
+  /** How long data that asks for an answer has been without one of any kind. */
   unheardMs(now: Milliseconds): Milliseconds {
-    return this.newHandshakeAt === NEVER ? 0 : now - this.unheardSince;
+    return Math.max(0, now - this.unheardSince);
   }
 
   // ---- handshakes ----
@@ -181,6 +200,7 @@ export class PeerTimers implements Scheduled {
   /** Forgets every deadline. */
   stop(): void {
     this.retransmitAt = this.keepaliveAt = this.newHandshakeAt = NEVER;
+    this.askAt = this.unheardSince = NEVER;
     this.persistentAt = this.zeroKeysAt = NEVER;
     this.needsAnotherKeepalive = false;
     this.schedule.remove(this);
@@ -199,11 +219,15 @@ export class PeerTimers implements Scheduled {
       if (again) this.keepaliveAt = now + KEEPALIVE_TIMEOUT_MS;
     }
     if (now >= this.newHandshakeAt) {
-      this.newHandshakeAt = NEVER;
+      this.newHandshakeAt = this.askAt = this.unheardSince = NEVER;
       this.attempts = 0;
       this.alarmPatienceMs = this.patienceMs(now);
       this.alarmedAt = now;
       this.actions.onSilence(now);
+    }
+    if (now >= this.askAt) {
+      this.askAt = NEVER;
+      if (this.eager) this.actions.onQuiet(now);
     }
     if (now >= this.persistentAt) {
       this.persistentAt = now + this.persistentKeepaliveMs;

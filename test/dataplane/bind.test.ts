@@ -99,7 +99,12 @@ function end(arena: Arena, bind: MemoryBind, seed: number) {
     privateKey,
     wallClock: () => 1_767_225_600_000,
     output: tunnel,
-    events: { onHandshake: () => {}, onHandshakeTimeout: () => {}, onPeerEndpoint: () => {} },
+    events: {
+      onHandshake: () => {},
+      onHandshakeTimeout: () => {},
+      onQuiet: () => false,
+      onPeerEndpoint: () => {},
+    },
   });
   const received: Uint8Array[] = [];
   const writable: PeerLink[] = [];

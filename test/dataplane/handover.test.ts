@@ -33,6 +33,7 @@ import {
 import { SeededRandom } from "../wireguard/world.js";
 
 const LAPTOP = Address.from("100.126.0.2");
+const AGENT = Address.from("100.126.0.1");
 const SERVICE = Address.from("10.96.0.7");
 const MTU = 1420;
 
@@ -104,7 +105,7 @@ class World {
       onUdpFlow: f => f.refuse("port"),
       onEcho: () => "host",
     };
-    const paths = [0, 1, 2].map(() => this.#path(this.#laptopKey, refuse, events));
+    const paths = [0, 1, 2].map(() => this.#path(this.#laptopKey, refuse, events, AGENT));
     const moved = (): void => void this.moves.push(this.handover.current);
     this.handover = new Handover(this.context, paths as [Path, Path, Path], moved, attemptMs);
     for (let i = 0; i < 2; i++) this.addAgent();
@@ -131,7 +132,7 @@ class World {
         connection.accept();
       },
       onUdpFlow: flow => flow.refuse("port"),
-      onEcho: () => "host",
+      onEcho: () => "reply",
     };
     const quiet: PathEvents = { onHandshake() {}, onHandshakeTimeout() {}, onPeerEndpoint() {} };
     const path = this.#path(this.#agentKey, handler, quiet);
@@ -141,7 +142,12 @@ class World {
     this.agents.push({ path, connections });
   }
 
-  #path(privateKey: Uint8Array, handler: StackHandler, events: PathEvents): Path {
+  #path(
+    privateKey: Uint8Array,
+    handler: StackHandler,
+    events: PathEvents,
+    remote: Address | null = null,
+  ): Path {
     const { arena, pool } = this.context;
     const random: Random = new SeededRandom(privateKey[0] as number);
     const path = new Path(
@@ -155,8 +161,9 @@ class World {
         random,
         privateKey,
         mtu: MTU,
-        inner: [],
-        remote: null,
+        // Only the laptop measures its path: a replica that is cut off must not be heard.
+        inner: remote === null ? [] : [LAPTOP],
+        remote,
         stack: new Stack({ arena, pool, random, handler }),
       },
       events,

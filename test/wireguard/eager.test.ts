@@ -1,7 +1,8 @@
 /** What eager peers, retired peers and draining devices do otherwise than the paper's §6 has it. */
 import t from "tap";
 import { Prefix } from "../../src/base/index.js";
-import { A_TO_B, B_TO_A, endpoint, type Host, pair, type World } from "./world.js";
+import { asksForAnswer } from "../../src/wireguard/questions.js";
+import { A_TO_B, B_TO_A, endpoint, type Host, ipv4, pair, type World } from "./world.js";
 
 const INITIATION = 1;
 
@@ -118,6 +119,82 @@ t.test("a long round trip is no silence", async t => {
     world.advance(1_000);
   }
   t.same(gaps(world, a, since), []);
+});
+
+/** From a to b: a segment with flags and `payload` bytes, or an ICMP message of a type. */
+function tcp(flags: number, payload: number): Uint8Array {
+  const packet = ipv4("10.0.0.1", "10.0.0.2", 40 + payload, 0);
+  packet[9] = 6;
+  packet[32] = 5 << 4;
+  packet[33] = flags;
+  return packet;
+}
+
+function icmp(type: number): Uint8Array {
+  const packet = ipv4("10.0.0.1", "10.0.0.2", 64, 0);
+  packet[9] = 1;
+  packet[20] = type;
+  return packet;
+}
+
+const [FIN, SYN, RST, ACK] = [1, 2, 4, 16];
+
+t.test("RFC 9293 §3.8.6.3, RFC 1122 §3.2.2: which packets ask for an answer", async t => {
+  const asks = (packet: Uint8Array): boolean => asksForAnswer(new DataView(packet.buffer), 0, packet.length);
+  const fragment = tcp(ACK, 0);
+  fragment[7] = 1;
+  const v6 = new Uint8Array(60);
+  v6[0] = 0x60;
+  v6[6] = 6;
+  v6[52] = 5 << 4;
+  v6[53] = ACK;
+  for (const packet of [
+    tcp(ACK, 1),
+    tcp(SYN, 0),
+    tcp(FIN | ACK, 0),
+    icmp(8),
+    A_TO_B,
+    fragment,
+    new Uint8Array(3),
+  ])
+    t.ok(asks(packet), packet.subarray(0, 40).join());
+  for (const packet of [tcp(ACK, 0), tcp(RST, 0), icmp(0), icmp(3), v6])
+    t.notOk(asks(packet), packet.subarray(0, 40).join());
+});
+
+t.test(
+  "an acknowledgement that stays the last packet costs no handshake: the peer is asked, once",
+  async t => {
+    const { world, a, b, atA, atB } = connected();
+    let asked = 0;
+    a.ask = peer => {
+      asked++;
+      return a.send(peer, icmp(8)) > 0;
+    };
+    const since = world.now;
+    // What an idle laptop has: now and then something comes, and is acknowledged.
+    for (let i = 0; i < 10; i++) {
+      b.send(atB, B_TO_A);
+      world.advance(50);
+      a.send(atA, tcp(ACK, 0));
+      world.advance(1_400);
+      b.send(atB, B_TO_A);
+      world.advance(7_550);
+    }
+    t.same(gaps(world, a, since), []);
+    t.equal(asked, 10);
+  },
+);
+
+t.test("a peer that died after it was acknowledged is missed all the same", async t => {
+  const { world, a, b, atA } = connected();
+  a.ask = peer => a.send(peer, icmp(8)) > 0;
+  world.filter = d => (d.from === b.address ? [] : [d]);
+  const since = world.now;
+  a.send(atA, tcp(ACK, 0));
+  world.advance(3_000);
+  const [first = Number.NaN] = gaps(world, a, since);
+  t.ok(first >= 2_000 && first <= 2_333, `after ${first} ms`);
 });
 
 t.test("retired: what is open goes on, nothing new is started, and silence is told", async t => {

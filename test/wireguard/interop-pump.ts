@@ -84,6 +84,7 @@ function run(config: PumpConfig): void {
     events: {
       onHandshake: peer => say({ event: "handshake", initiator: peer.keypairs.current?.isInitiator }),
       onHandshakeTimeout: (_peer, seconds) => say({ event: "timeout", seconds }),
+      onQuiet: () => false,
       onPeerEndpoint: peer => say({ event: "endpoint", at: formatEndpoint(readEndpoint(peer.endpoint, 0)) }),
     },
   });

@@ -48,7 +48,12 @@ class End {
       privateKey,
       wallClock: () => 1_767_225_600_000 + now,
       output: { send: (_to, offset, length) => this.out.push(arena.u8.slice(offset, offset + length)) },
-      events: { onHandshake: () => {}, onHandshakeTimeout: () => {}, onPeerEndpoint: () => {} },
+      events: {
+        onHandshake: () => {},
+        onHandshakeTimeout: () => {},
+        onQuiet: () => false,
+        onPeerEndpoint: () => {},
+      },
     });
     this.buffer = arena.reserve(BUFFER_BYTES) + 64;
     this.source = arena.reserve(ENDPOINT_BYTES);

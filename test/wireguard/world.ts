@@ -70,6 +70,8 @@ export class Host {
   /** Further addresses with the same port. */
   readonly aliases: Set<string> = new Set<string>();
   wallOffsetMs = 0;
+  /** How a quiet peer is asked; false: it is not. */
+  ask: (peer: Peer) => boolean = () => false;
   /** Inner packets that came in, and from whom. */
   readonly received: { from: Peer; bytes: Uint8Array }[] = [];
   readonly events: string[] = [];
@@ -97,6 +99,7 @@ export class Host {
       events: {
         onHandshake: (_peer, _now, restored) => this.events.push(restored ? "restored" : "handshake"),
         onHandshakeTimeout: (_peer, seconds) => this.events.push(`timeout ${seconds}`),
+        onQuiet: peer => this.ask(peer),
         onPeerEndpoint: peer =>
           this.events.push(`endpoint ${formatEndpoint(readEndpoint(peer.endpoint, 0))}`),
       },
