@@ -61,8 +61,15 @@ export function encodeMessage(message: DbusMessage): Buffer {
   return Buffer.concat([header, Buffer.alloc(padding(header.length, 8)), body]);
 }
 
-/** The first message in `bytes` and its length; null when it is not whole yet. Throws RangeError. */
-export function decodeMessage(bytes: Buffer): { message: DbusMessage; length: number } | null {
+/**
+ * The first message in `bytes` and its length; null when it is not whole yet. Throws RangeError.
+ * @param wanted whether the body is of interest, by all else of a message; otherwise it stays empty, and may hold
+ *   anything
+ */
+export function decodeMessage(
+  bytes: Buffer,
+  wanted: (message: DbusMessage) => boolean = () => true,
+): { message: DbusMessage; length: number } | null {
   if (bytes.length < FIXED_BYTES) return null;
   if (bytes[0] !== LITTLE_ENDIAN && bytes[0] !== BIG_ENDIAN) throw new RangeError("neither byte order");
   const little = bytes[0] === LITTLE_ENDIAN;
@@ -86,7 +93,9 @@ export function decodeMessage(bytes: Buffer): { message: DbusMessage; length: nu
     if (variant[0] !== type) throw new RangeError(`header field ${name} is of type ${variant[0]}`);
     Object.assign(message, { [name]: variant[1] });
   }
-  message.body = new Reader(bytes.subarray(bodyAt, length), little).readAll(message.signature ?? "");
+  if (wanted(message)) {
+    message.body = new Reader(bytes.subarray(bodyAt, length), little).readAll(message.signature ?? "");
+  }
   return { message, length };
 }
 

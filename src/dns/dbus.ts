@@ -47,6 +47,7 @@ interface Call {
 }
 
 export interface DbusEvents {
+  /** Of the bus itself. */
   onSignal(message: DbusMessage): void;
   /** Once, whoever ended it; not when `open` rejects. */
   onClose(): void;
@@ -145,10 +146,10 @@ export class DbusConnection {
     if (this.#onAuthenticated !== null) return this.#receiveLine(this.#onAuthenticated);
     try {
       for (;;) {
-        const found = decodeMessage(this.#received);
+        const found = decodeMessage(this.#received, message => this.#isForUs(message));
         if (found === null) return;
         this.#received = this.#received.subarray(found.length);
-        this.#dispatch(found.message);
+        if (this.#isForUs(found.message)) this.#dispatch(found.message);
       }
     } catch {
       this.#socket.destroy();
@@ -166,11 +167,18 @@ export class DbusConnection {
     done();
   }
 
+  /** Any user's program may send us signals; the bus vouches for their sender, and for replies to be replies. */
+  #isForUs({ type, replySerial, sender }: DbusMessage): boolean {
+    if (type === MESSAGE_TYPES.SIGNAL) return sender === BUS.destination;
+    return replySerial !== undefined && this.#calls.has(replySerial);
+  }
+
   #dispatch(message: DbusMessage): void {
     const { type, replySerial, body } = message;
     if (type === MESSAGE_TYPES.SIGNAL) return this.#events.onSignal(message);
-    const call = this.#calls.get(replySerial ?? 0);
-    if (call === undefined || replySerial === undefined) return;
+    if (replySerial === undefined) return;
+    const call = this.#calls.get(replySerial);
+    if (call === undefined) return;
     this.#calls.delete(replySerial);
     clearTimeout(call.timer);
     if (type === MESSAGE_TYPES.METHOD_RETURN) call.resolve(body);

@@ -47,6 +47,7 @@ export interface ResolvedOptions {
   log: Logger;
   /** For tests. */
   busPath?: string;
+  busRetryMs?: number;
   isOurNetwork?: (pid: number) => boolean;
 }
 
@@ -125,14 +126,18 @@ export class ResolvedLink {
       this.#onOwner(present === true);
     } catch {
       if (this.#bus !== null) this.#bus.close();
-      else this.#later(BUS_RETRY_MS, () => this.#connect());
+      else this.#connectLater();
     }
   }
 
   #onBusGone(): void {
     this.#bus = null;
     this.#onOwner(false);
-    this.#later(BUS_RETRY_MS, () => this.#connect());
+    this.#connectLater();
+  }
+
+  #connectLater(): void {
+    this.#later(this.#options.busRetryMs ?? BUS_RETRY_MS, () => this.#connect());
   }
 
   #onSignal({ member, body }: DbusMessage): void {
@@ -157,10 +162,12 @@ export class ResolvedLink {
       this.#retryMs = RETRY_MIN_MS;
       if (this.#present) this.#setState("registered");
     } catch (error) {
-      // It may have gone while we told it.
-      if (this.#present) this.#setState("refused", (error as Error).message);
-      this.#later(this.#retryMs, () => this.#register());
-      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+      // When it has gone while we told it, it is the bus that says when it is back.
+      if (this.#present) {
+        this.#setState("refused", (error as Error).message);
+        this.#later(this.#retryMs, () => this.#register());
+        this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+      }
     } finally {
       this.#registering = false;
     }
@@ -172,8 +179,10 @@ export class ResolvedLink {
     const { link, isOurNetwork = inOurNetwork } = this.#options;
     const [pid] = await bus.call(BUS, "GetConnectionUnixProcessID", "s", [RESOLVED.destination]);
     if (!isOurNetwork(pid as number)) throw new Error("systemd-resolved serves another network namespace");
-    const set = (member: string, signature: string, value: DbusValue): Promise<unknown> =>
-      bus.call(RESOLVED, member, `i${signature}`, [link, value]);
+    const set = async (member: string, signature: string, value: DbusValue): Promise<void> => {
+      // Nothing behind what `withdraw` says.
+      if (!this.#closed) await bus.call(RESOLVED, member, `i${signature}`, [link, value]);
+    };
     await optional(set("SetLinkDefaultRoute", "b", false));
     await set(
       "SetLinkDomains",

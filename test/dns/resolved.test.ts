@@ -10,6 +10,7 @@ import { type DbusMessage, decodeMessage, encodeMessage } from "../../src/dns/db
 import { ResolvedLink, type ResolvedOptions } from "../../src/dns/index.js";
 
 const NAME = "org.freedesktop.resolve1";
+const BUS_NAME = "org.freedesktop.DBus";
 const NAMES = { servers: [Address.from("198.18.0.2")], domains: ["cluster.local", "18.198.in-addr.arpa"] };
 const REGISTRATION = [
   ["SetLinkDefaultRoute", 5, false],
@@ -61,6 +62,11 @@ class FakeBus {
     rmSync(dirname(this.path), { recursive: true, force: true });
   }
 
+  /** As when the bus is started anew. */
+  hangUp(): void {
+    this.#client?.destroy();
+  }
+
   send(bytes: Buffer): void {
     this.#client?.write(bytes);
   }
@@ -74,6 +80,7 @@ class FakeBus {
       serial: 0,
       path: "/",
       member: "NameOwnerChanged",
+      sender: BUS_NAME,
       signature: "sss",
       body,
     });
@@ -209,6 +216,49 @@ t.test("not known yet, too old, no permission", async t => {
   });
   await state(old.link, "registered");
   t.equal(old.bus.told.length, REGISTRATION.length);
+});
+
+t.test("the bus goes while we register: we come back", async t => {
+  const { bus, link } = await start(
+    t,
+    bus => {
+      bus.onCall = member => member === "SetLinkDomains" && bus.hangUp();
+    },
+    { busRetryMs: 200 },
+  );
+  await bus.heard(2);
+  bus.onCall = () => {};
+  await state(link, "absent");
+  await state(link, "registered");
+});
+
+t.test(
+  "any user's program may send us signals: only what the bus itself says counts, and none ends us",
+  async t => {
+    const { bus, link } = await start(t);
+    await state(link, "registered");
+    const forged = { type: 4, flags: 1, serial: 7, path: "/", member: "NameOwnerChanged", sender: ":1.66" };
+    bus.send(encodeMessage({ ...forged, signature: "sss", body: [NAME, ":1.1", ""] }));
+    // A dictionary and a double, which we have no use for: "a{sv}d", empty and 0.
+    const odd = encodeMessage({ ...forged, signature: "a(yy)ss", body: [[], "", ""] });
+    odd.write("a{sv}dd", odd.indexOf("a(yy)ss"));
+    bus.send(odd);
+    bus.told = [];
+    link.set({ ...NAMES, domains: ["example.local"] });
+    await bus.heard(REGISTRATION.length);
+    await state(link, "registered");
+  },
+);
+
+t.test("withdrawn while we register: nothing is said after that", async t => {
+  const { bus, link } = await start(t);
+  let withdrawn: Promise<void> | undefined;
+  bus.onCall = member => {
+    if (member === "SetLinkDomains") withdrawn ??= link.withdraw();
+  };
+  await bus.heard(3);
+  await withdrawn;
+  t.strictSame(bus.told.length, 0);
 });
 
 t.test("a resolved of another network namespace: its links are not ours", async t => {
