@@ -47,6 +47,29 @@ t.test("a clean link is filled", async t => {
   t.ok(share("bbr", link(20, 0), 20_000_000) > 0.85);
 });
 
+t.test("a path that is another one, and ten times as long, is found within three seconds", async t => {
+  for (const [before, after] of [
+    [10, 100],
+    [0.4, 50],
+  ] as const) {
+    const conditions = link(before, 0);
+    const pair = new Pair({ seed: 5, link: conditions, down: 200_000_000, stack: { congestion: "bbr" } });
+    const { connection } = pair.connect();
+    pair.world.run(2_000);
+    const ends = [pair.clientLink, pair.serverLink];
+    for (const end of ends) end.filter = () => false;
+    pair.world.run(700);
+    for (const end of ends) Object.assign(end, { filter: null, conditions: link(after, 0) });
+    pair.client.linkRestored(pair.clientLink, pair.world.now);
+    pair.server.linkRestored(pair.serverLink, pair.world.now);
+    pair.world.run(3_000);
+    const { bytesIn } = connection;
+    pair.world.run(2_000);
+    const reached = (connection.bytesIn - bytesIn) / 2_000 / RATE;
+    t.ok(reached > 0.5, `${before} to ${after} ms: ${reached.toFixed(2)} of the link`);
+  }
+});
+
 t.test("it leaves no standing queue", async t => {
   const pair = new Pair({ seed: 5, link: link(40, 0, 400), down: 60_000_000, stack: { congestion: "bbr" } });
   pair.connect();

@@ -195,6 +195,7 @@ function isSilent(c: TcpConnection, now: Milliseconds): boolean {
  * connection that waits for nothing asks whether it is still known (RFC 9293 §3.8.4).
  */
 export function hasten(c: TcpConnection, now: Milliseconds): void {
+  c.snd.congestion.onPathChanged();
   if (c.sendTimer !== "none") {
     // What was counted is the path's silence: whoever is there now has all its attempts to answer.
     c.snd.rtt.backoff = 0;

@@ -71,7 +71,7 @@ export class Bbr implements CongestionControl {
   private sampleAt = 0;
   private sampled = false;
   private bandwidth = 0.1;
-  private readonly aggregation: Aggregation = new Aggregation();
+  private aggregation: Aggregation = new Aggregation();
 
   private minRtt: Milliseconds = Number.POSITIVE_INFINITY;
   private minRttAt: Milliseconds = 0.1;
@@ -143,6 +143,24 @@ export class Bbr implements CongestionControl {
   /** §5.4: paced at the rate that is known, so no window need be given up; and idle time is no reason to probe. */
   onIdle(): void {
     this.restarted = true;
+  }
+
+  /** Another path, another model: with the round trip of a shorter one the window would starve until the next probe. */
+  onPathChanged(): void {
+    this.cwnd = Math.min(this.cwnd, initialWindow(this.mss));
+    this.pacingRate = Number.POSITIVE_INFINITY;
+    this.phase = "startup";
+    this.priorCwnd = 0;
+    this.samples.fill(0);
+    this.sampled = false;
+    this.bandwidth = 0;
+    this.aggregation = new Aggregation();
+    this.minRtt = Number.POSITIVE_INFINITY;
+    this.delayedAcks = 0;
+    this.best = 0;
+    this.flatRounds = 0;
+    this.probedFrom = Number.POSITIVE_INFINITY;
+    this.bound = UNLIMITED;
   }
 
   /** §5.5.5: the maximum over the last rounds that had a sample to show. */

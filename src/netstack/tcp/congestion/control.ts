@@ -41,6 +41,8 @@ export interface CongestionControl {
   onSpurious(): void;
   /** Nothing was in flight for a time-out (RFC 5681 §4.1). */
   onIdle(): void;
+  /** The way to the peer is another one, and what is outstanding is to be sent again. */
+  onPathChanged(): void;
 }
 
 /** No limit yet. Fits a small integer, and any sum with a window still does. */

@@ -118,6 +118,9 @@ export class Cubic implements CongestionControl {
     this.epoch = -1;
   }
 
+  /** The time-out for what is outstanding has done what there is to do. */
+  onPathChanged(): void {}
+
   /** §4.2–4.5. */
   private avoidCongestion(bytes: number, now: Milliseconds, srtt: Milliseconds): void {
     const cwnd = this.cwnd / this.mss;

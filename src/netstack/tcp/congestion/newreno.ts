@@ -81,4 +81,7 @@ export class NewReno implements CongestionControl {
   onIdle(): void {
     this.cwnd = Math.min(this.cwnd, initialWindow(this.mss));
   }
+
+  /** The time-out for what is outstanding has done what there is to do. */
+  onPathChanged(): void {}
 }

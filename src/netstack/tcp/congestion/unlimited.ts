@@ -15,6 +15,7 @@ export class Unlimited implements CongestionControl {
   onTimeout(): void {}
   onEcnEcho(): void {}
   onIdle(): void {}
+  onPathChanged(): void {}
 
   onRecovered(): void {
     this.cwnd = UNLIMITED;
