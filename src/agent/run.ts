@@ -11,7 +11,7 @@ import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
 import { CONTROL_PORT } from "../api/index.js";
-import { formatEndpoint, type Logger } from "../base/index.js";
+import { CzctlError, formatEndpoint, type Logger } from "../base/index.js";
 import { type Measured, serveMetrics } from "../telemetry/index.js";
 import { startAdmin } from "./admin.js";
 import { AgentEvents } from "./agent-events.js";
@@ -69,6 +69,8 @@ export class Agent {
   #grants: Grants = new Map();
   #exposed: Exposed = { targets: [], services: [] };
   #exposure: Exposure;
+  /** A policy is in force. */
+  #restricted = false;
   #catalogChangedAt = 0;
   #ready = false;
   #admin: Server | undefined;
@@ -190,7 +192,18 @@ export class Agent {
 
   async #readState(): Promise<ReturnType<typeof readDevices>> {
     const { dir } = this.#options;
-    return readDevices(await readPeers(dir), await readPolicy(dir));
+    const policy = await readPolicy(dir);
+    // An editor that saves by another name, or a hand that slipped, must not open everything.
+    if (policy === null && this.#restricted) {
+      throw new CzctlError(`${policyPath(dir)} is gone`, {
+        code: "POLICY_GONE",
+        category: "config",
+        hint: "Put it back, or start the agent anew to run without one.",
+      });
+    }
+    const state = readDevices(await readPeers(dir), policy);
+    this.#restricted = policy !== null;
+    return state;
   }
 
   /** Takes up peers.json and policy.yaml. Calls line up, and each sees the file as it was when called or newer. */

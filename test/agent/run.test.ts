@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -332,5 +332,27 @@ t.test(
     t.match(await agentRevoke({ dir: agent.dir, name: "ann" }), { live: true });
     await until("the news", () => (text().includes("revoked") ? true : undefined));
     t.equal(text().match(/"revoked"/g)?.length, 1);
+  },
+);
+
+t.test(
+  "a policy file that disappears opens nothing: the last policy stands until there is another",
+  async t => {
+    const agent = await running(t);
+    await agentInvite({ dir: agent.dir, name: "ann", allow: [] });
+    const path = join(agent.dir, "policy.yaml");
+    writeFileSync(path, "grants: []\n");
+    await agent.start();
+    rmSync(path);
+    await until("the complaint", () =>
+      agent.log.lines.some(({ level, message }) => level === "error" && /policy.yaml is gone/.test(message))
+        ? true
+        : undefined,
+    );
+    writeFileSync(path, 'grants: [{ to: ["*"], allow: ["web.shop"] }]\n');
+    const opened = await until("the new policy", () =>
+      agent.told("targets").find(({ grants }) => Object.values(grants).some(indexes => indexes.length > 0)),
+    );
+    t.same(Object.keys(opened.grants), ["?web.shop"]);
   },
 );
