@@ -1,5 +1,6 @@
 /** `czctl space install`, `invite`, `revoke`, `uninstall`: the administrator's side of a space in a cluster. */
 import type { Argv } from "yargs";
+import { isPort } from "../../catalog/index.js";
 import { type Flags, type Program, usageError } from "../context.js";
 import { print, printJson } from "../output.js";
 import { intoFile, type OutputFlags, withOutput } from "../secret-file.js";
@@ -127,6 +128,15 @@ async function install(flags: Flags<InstallFlags>): Promise<void> {
   const { spaceInstall } = await import("../../agent/index.js");
   const { endpoint, kubeconfig, namespace, image, imagePullSecret, teamspace, zone, replicas } = flags;
   const { nodePort, dryRun } = flags;
+  if (replicas !== undefined && !(Number.isInteger(replicas) && replicas > 0)) {
+    throw usageError(`--replicas ${replicas} is not a number of agents`, "Give 1 or more.");
+  }
+  if (nodePort !== undefined && !isPort(nodePort)) {
+    throw usageError(
+      `--node-port ${nodePort} is not a port`,
+      "Give one of the cluster's range, 30000 to 32767 as a rule.",
+    );
+  }
   // `--namespaces a,b` as well as `--namespaces a b`.
   const namespaces = flags.namespaces?.flatMap(text => text.split(","));
   const wanted = { image, imagePullSecret, replicas, nodePort, namespaces };
