@@ -12,18 +12,9 @@
  */
 import type { Server } from "node:http";
 import { join } from "node:path";
-import {
-  CONTROL_SOCKET,
-  type DaemonStatus,
-  type Problem,
-  packageVersion,
-  type Route,
-  type Settings,
-  type UpSummary,
-} from "../api/index.js";
+import { CONTROL_SOCKET, type Problem, type Route, type Settings, type UpSummary } from "../api/index.js";
 import { CzctlError, type Logger, Prefix } from "../base/index.js";
 import {
-  isDenied,
   type PlacedService,
   parseRules,
   placeServices,
@@ -33,6 +24,7 @@ import {
 import type { ResponderPorts } from "../dns/index.js";
 import { type Measured, serveMetrics } from "../telemetry/index.js";
 import { type Handlers, serveApi } from "./api-server.js";
+import { type DaemonParts, daemonStatus, upSummary } from "./daemon-status.js";
 import { type Device, openDevice } from "./device.js";
 import { daemonMetrics } from "./metrics.js";
 import { Names } from "./names.js";
@@ -42,6 +34,7 @@ import { RangeKeeper } from "./range-keeper.js";
 import { serviceRows } from "./service-rows.js";
 import { Session } from "./session.js";
 import { loadState, type State, saveState, selectedSpace } from "./state.js";
+import { messageOf, problemError, Warnings } from "./warnings.js";
 
 /** Between two runs of `reconcile`: a burst of catalog changes costs a few runs, and none waits noticeably. */
 const RECONCILE_PAUSE_MS = 100;
@@ -84,7 +77,7 @@ export class Daemon {
   /** The session's credential: another one needs another session. */
   #sessionKey = "";
   #placed: readonly PlacedService[] = [];
-  #warnings = new Map<string, string>();
+  #warnings: Warnings;
   #savedState = "";
   /** `reconcile` has run for this session. */
   #reconciled = false;
@@ -112,6 +105,7 @@ export class Daemon {
 
   private constructor(options: DaemonOptions) {
     this.#options = options;
+    this.#warnings = new Warnings(options.log);
     this.#state = loadState(options.settings.stateDir);
     this.#savedState = JSON.stringify(this.#state);
   }
@@ -249,14 +243,14 @@ export class Daemon {
     try {
       this.#metrics = await serveMetrics(metricsPort, measure, "127.0.0.1");
     } catch (error) {
-      this.#warn("metrics", messageOf(error));
+      this.#warnings.set("metrics", messageOf(error));
     }
   }
 
   async #metricsText(): Promise<string> {
     const { catalogHeardAt } = this.#session;
     const ageMs = catalogHeardAt === null ? null : performance.now() - catalogHeardAt;
-    return daemonMetrics(await this.#status(), ageMs);
+    return daemonMetrics(await daemonStatus(this.#parts), ageMs);
   }
 
   async #leave(what: string, step: () => Promise<void> | undefined | void): Promise<void> {
@@ -295,7 +289,7 @@ export class Daemon {
     for (;;) {
       const { link, failure } = this.#session;
       if (failure !== null) throw problemError(failure);
-      if (link === "connected" && this.#reconciled) return this.#summary();
+      if (link === "connected" && this.#reconciled) return upSummary(this.#parts);
       const restMs = until - performance.now();
       if (restMs <= 0) throw problemError(await this.#session.explain());
       await this.#nextChange(restMs);
@@ -339,13 +333,13 @@ export class Daemon {
     const { rules } = parseRules(space.rules);
     const { placed, unplaced } = placeServices(catalog.services, rules, this.#virtual, madeUp);
     this.#placed = placed;
-    this.#warn(
+    this.#warnings.set(
       "range",
       unplaced.length === 0 ? null : `the service range is full: ${unplaced.length} services have no address`,
     );
     const routes = virtualRoutes(placed);
     session.setRoutes([...routes, ...this.#drainingRoutes(routes)]);
-    this.#warn("routes", this.#rangeKeeper?.warning ?? null);
+    this.#warnings.set("routes", this.#rangeKeeper?.warning ?? null);
     try {
       this.#names.publish({
         services: catalog.synced ? placed : null,
@@ -354,21 +348,13 @@ export class Daemon {
         ranges: [this.#device.range, this.#device.ula],
         server: this.#virtual.dns.v4,
       });
-      this.#warn("hosts", null);
+      this.#warnings.set("hosts", null);
     } catch (error) {
-      this.#warn("hosts", `names are not in the hosts file: ${messageOf(error)}`);
+      this.#warnings.set("hosts", `names are not in the hosts file: ${messageOf(error)}`);
     }
     this.#reconciled = true;
     space.addresses = this.#virtual.toJSON();
     this.#save();
-  }
-
-  #warn(about: string, text: string | null): void {
-    if (text === null) this.#warnings.delete(about);
-    else if (this.#warnings.get(about) !== text) {
-      this.#warnings.set(about, text);
-      this.#options.log.warn(text);
-    }
   }
 
   #save(): void {
@@ -377,15 +363,15 @@ export class Daemon {
     try {
       saveState(this.#options.settings.stateDir, this.#state);
       this.#savedState = text;
-      this.#warn("state", null);
+      this.#warnings.set("state", null);
     } catch (error) {
-      this.#warn("state", `cannot save the state: ${messageOf(error)}`);
+      this.#warnings.set("state", `cannot save the state: ${messageOf(error)}`);
     }
   }
 
   #handlers(): Handlers {
     return {
-      status: () => this.#status(),
+      status: () => daemonStatus(this.#parts),
       services: ({ endpoints }) =>
         serviceRows(this.#session.catalog.services, this.#placed, endpoints === true),
       flows: () => this.#session.flows(),
@@ -438,72 +424,18 @@ export class Daemon {
     if (this.#stopping === undefined) this.#openSession();
   }
 
-  async #status(): Promise<DaemonStatus> {
-    const session = this.#session;
-    const { name, range, ula, mtu } = this.#device;
-    const { device, dns } = this.#virtual;
+  get #parts(): DaemonParts {
+    const { settings, supervisorPid } = this.#options;
     return {
-      version: packageVersion(),
-      pid: process.pid,
-      supervisorPid: this.#options.supervisorPid,
-      uptimeMs: Math.round(performance.now() - this.#startedAt),
-      space: session.space.name,
-      teamspace: session.teamspace?.teamspace ?? null,
-      agentVersion: session.teamspace?.agentVersion ?? null,
-      endpoint: session.endpoint,
-      link: session.link,
-      problem: session.problem,
-      warnings: [...this.#warnings.values()],
-      device: {
-        name,
-        addresses: [device.v4.toString(), device.v6.toString()],
-        ranges: [range.toString(), ula.toString()],
-        mtu,
-      },
-      hostsFile: this.#options.settings.hostsFile,
-      dns: [dns.v4.toString(), dns.v6.toString()],
+      supervisorPid,
+      startedAt: this.#startedAt,
+      session: this.#session,
+      device: this.#device,
+      virtual: this.#virtual,
+      placed: this.#placed,
+      warnings: this.#warnings.texts,
+      hostsFile: settings.hostsFile,
       resolved: this.#names.resolved,
-      zone: session.space.credential.zone,
-      primaryNamespace: session.space.primaryNamespace,
-      services: this.#counts(),
-      dataplaneRestarts: session.restarts,
-      dataplane: await session.status(),
     };
   }
-
-  #counts(): DaemonStatus["services"] {
-    const { services } = this.#session.catalog;
-    const allowed = this.#placed.filter(({ service }) => !isDenied(service));
-    return {
-      known: services.length,
-      consumed: allowed.length,
-      denied: services.filter(service => isDenied(service)).length,
-    };
-  }
-
-  #summary(): UpSummary {
-    const session = this.#session;
-    return {
-      space: session.space.name,
-      teamspace: session.teamspace?.teamspace ?? session.space.name,
-      endpoint: session.endpoint,
-      device: this.#device.name,
-      ranges: [this.#device.range.toString(), this.#device.ula.toString()],
-      services: this.#counts(),
-      warnings: [...this.#warnings.values()],
-      tookMs: Math.round(performance.now() - this.#startedAt),
-    };
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function problemError({ code, message, hint }: Problem): CzctlError {
-  return new CzctlError(message, {
-    code,
-    category: "environment",
-    hint: hint ?? "See `czctl logs`.",
-  });
 }
