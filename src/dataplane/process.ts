@@ -33,6 +33,9 @@ export interface DataplaneOptions {
   onExit(exit: DataplaneExit): void;
 }
 
+/** The packet path makes no garbage: a nursery of V8's default size would only be resident. In MiB. */
+const V8_OPTIONS = ["--max-semi-space-size=4"];
+
 interface Pending {
   resolve(value: never): void;
   reject(error: Error): void;
@@ -52,7 +55,7 @@ export class DataplaneProcess {
   /** Starts the child; it waits for the `start` message. */
   static spawn(options: DataplaneOptions): DataplaneProcess {
     const entry = options.entry ?? fileURLToPath(new URL("../dataplane/main.js", import.meta.url));
-    const child = spawn(process.execPath, [...process.execArgv, entry], {
+    const child = spawn(process.execPath, [...process.execArgv, ...V8_OPTIONS, entry], {
       stdio: ["ignore", "inherit", "inherit", "pipe", ...options.fds],
       cwd: "/",
     });
