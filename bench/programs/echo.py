@@ -58,10 +58,12 @@ def many():
             if key.fileobj is server:
                 ready.register(server.accept()[0], selectors.EVENT_READ)
                 continue
-            data = key.fileobj.recv(65536)
-            if data:
+            try:
+                data = key.fileobj.recv(65536)
                 key.fileobj.sendall(data)
-            else:
+            except OSError:
+                data = b""
+            if not data:
                 ready.unregister(key.fileobj)
                 key.fileobj.close()
 

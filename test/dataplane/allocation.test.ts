@@ -13,8 +13,11 @@ const SLOTS = 64;
 const SLOT_BYTES = 2048;
 const TURNS = 400;
 const WARM_UP_TURNS = 3_000;
-/** Measured on Node 20: 3, sealed or not. The rest is for other versions of Node. */
-const BUDGET_BYTES = 16;
+/**
+ * Measured on Node 20: 3, sealed or not; in every third process the compiler chooses to box the time (16 bytes) once
+ * or twice per packet on its way into a call (`sendNew`). An object per packet would be 56 and more.
+ */
+const BUDGET_BYTES = 48;
 
 const arena = createArena(64 << 20);
 const poolBytes = 32 << 20;
