@@ -26,6 +26,8 @@ export class PeerLink implements Link, PathObserver, PathProber {
   private readonly tunnel: Tunnel;
   private source: Address | null = null;
   private destination: Address | null = null;
+  /** They are a flow's, not those that were configured. */
+  private asFlow = false;
 
   /** @param mtu configured inner MTU, which is never exceeded */
   constructor(tunnel: Tunnel, peer: Peer, mtu: number, timers: TimerHeap) {
@@ -39,6 +41,7 @@ export class PeerLink implements Link, PathObserver, PathProber {
   setEcho(source: Address, destination: Address): void {
     this.source = source;
     this.destination = destination;
+    this.asFlow = false;
   }
 
   // ---- Link ----
@@ -60,13 +63,15 @@ export class PeerLink implements Link, PathObserver, PathProber {
   // ---- PathObserver ----
 
   /**
-   * A standard peer may refuse our inner address and still answer the one that it talks to. Whoever is being asked
-   * has time to answer first: each flow that times out has another address of ours.
+   * A standard peer may refuse our inner address and still answer the one that it talks to. Who is asked from a flow's
+   * address has time to answer: each flow that times out has another.
    */
   suspect(local: Address, remote: Address, now: Milliseconds): void {
     const { search } = this;
-    if (!search.answers && search.state !== "searching" && !this.source?.equals(local)) {
+    const settled = this.asFlow && search.state === "searching";
+    if (!search.answers && !settled && !this.source?.equals(local)) {
       this.setEcho(local, remote);
+      this.asFlow = true;
       search.restart(now);
     } else {
       search.suspect(now);

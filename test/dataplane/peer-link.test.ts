@@ -36,3 +36,27 @@ t.test(
     t.ok(link.mtu <= 1_300, `${link.mtu}`);
   },
 );
+
+t.test("a standard peer that takes nothing from our own address is asked from a flow's, at once", async t => {
+  const timers = new TimerHeap();
+  const own = Address.from("10.7.0.1");
+  const service = Address.from("10.96.0.1");
+  const asked: Address[] = [];
+  const tunnel: Pick<Tunnel, "probe" | "mtuReduced" | "now"> = {
+    now: 1_000,
+    probe: (_peer, _bytes, source) => {
+      asked.push(source);
+      return "sent";
+    },
+    mtuReduced: () => {},
+  };
+  const link = new PeerLink(tunnel as Tunnel, { hasEndpoint: false } as Peer, 1420, timers);
+  link.setEcho(own, DEVICE);
+  link.search.restart(1_000);
+  timers.poll(1_000);
+  t.ok(asked.length > 0 && asked.every(source => source.equals(own)), "while it is being asked");
+  asked.length = 0;
+  link.suspect(service, DEVICE, 1_200);
+  timers.poll(1_200);
+  t.ok(asked.length > 0 && asked.every(source => source.equals(service)));
+});
