@@ -44,7 +44,8 @@ t.test("commands without a daemon", async t => {
   t.teardown(() => laptop.close());
   t.equal((await laptop.czctl(["version"])).stdout, `${packageVersion()}\n`);
   t.strictSame(await laptop.json("version"), { version: packageVersion() });
-  t.equal((await laptop.czctl(["down"])).stdout, "czctl is not running.\n");
+  // It may also name sockets of data planes that died on this machine.
+  t.match((await laptop.czctl(["down"])).stdout, /^czctl is not running\.\n/);
   t.match((await laptop.czctl(["space", "list"])).stdout, "There is no space yet");
 
   for (const command of [

@@ -87,8 +87,10 @@ t.test("an agent's log at its most talkative holds none of its keys", { timeout:
 async function untilItRuns(child: ChildProcess): Promise<string> {
   let text = "";
   child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+    const before = text.includes("agent runs");
     text += chunk;
-    if (text.includes("agent runs")) child.kill("SIGTERM");
+    // Once: a second signal would end it before it has cleared up.
+    if (!before && text.includes("agent runs")) child.kill("SIGTERM");
   });
   await new Promise(resolve => child.once("close", resolve));
   return text;
