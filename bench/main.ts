@@ -159,11 +159,12 @@ async function measure(
 ): Promise<Result[]> {
   for (const { topology, running } of entrants) await scenario.prepare(topology, running);
   const results: Result[] = [];
+  const runs = Math.min(options.runs, scenario.maxRuns ?? options.runs);
   for (const round of scenario.rounds.filter(name => name.startsWith(options.rounds))) {
     const taken = new Map<string, Figure[]>(entrants.map(({ contender }) => [contender.name, []]));
-    for (let run = 1; run <= options.runs; run++) {
+    for (let run = 1; run <= runs; run++) {
       for (const { contender, topology, running } of entrants) {
-        const place = `${scenario.name} ${round} run ${run}/${options.runs} ${contender.name}`;
+        const place = `${scenario.name} ${round} run ${run}/${runs} ${contender.name}`;
         // One that breaks down is told about; the others' figures are still worth having.
         const figures = await scenario
           .measure(round, topology, running, options.seconds)
@@ -198,7 +199,13 @@ async function bench(sandbox: Sandbox, options: Options): Promise<number> {
     if (able.length === 0) return;
     const entered = await enterAll(sandbox, contenders, options);
     failed ||= entered.failed;
-    for (const scenario of able) results.push(...(await measure(scenario, entered.entrants, options)));
+    for (const scenario of able) {
+      results.push(...(await measure(scenario, entered.entrants, options)));
+      // What is measured is kept, should a later scenario never end.
+      if (options.json !== undefined) {
+        writeFileSync(resolve(options.json), `${JSON.stringify({ machine, results }, null, 2)}\n`);
+      }
+    }
     await Promise.all(entered.entrants.map(({ topology }) => topology.close()));
   };
   await run(
@@ -209,9 +216,6 @@ async function bench(sandbox: Sandbox, options: Options): Promise<number> {
     if (scenario.contenders !== undefined) await run([scenario], scenario.contenders);
   }
   console.log(table(results, SUBJECT));
-  if (options.json !== undefined) {
-    writeFileSync(resolve(options.json), `${JSON.stringify({ machine, results }, null, 2)}\n`);
-  }
   return results.length > 0 && !failed ? 0 : 1;
 }
 

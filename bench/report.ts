@@ -20,6 +20,7 @@ interface Goal {
 }
 
 const BULK = ["1-up", "1-down", "8-up", "8-down"];
+const PATHS = [20, 66, 100].flatMap(rttMs => [0, 1, 3].map(loss => `${rttMs} ms, ${loss} % loss`));
 const GOALS: Goal[] = [
   { scenario: "bulk", variants: BULK, peer: "wireguard-go-debian", least: 3 },
   { scenario: "bulk", variants: BULK, peer: "openvpn", least: 5 },
@@ -32,6 +33,8 @@ const GOALS: Goal[] = [
   { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "tun2socks", least: 2 },
   { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "slirp4netns", least: 3 },
   { scenario: "stack-alone", variants: ["1-up", "1-down"], peer: "pasta", least: 3 },
+  { scenario: "impaired", variants: PATHS, peer: "wireguard-go-cubic", least: 1 },
+  { scenario: "impaired", variants: PATHS, peer: "wireguard-go-bbr", least: 0.9 },
   { scenario: "dns", variants: ["alone", "beside a download"], least: 20_000 },
   { scenario: "footprint", variants: ["resident"], most: 120 },
   { scenario: "footprint", variants: ["added by 5000 flows"], most: 25 },

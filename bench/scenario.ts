@@ -16,6 +16,8 @@ export interface Scenario {
   /** What is run in turn, every contender each; a round may give several figures. */
   readonly rounds: readonly string[];
   readonly needs: readonly string[];
+  /** At most so many runs of a round, however many are asked for: of one that takes long. */
+  readonly maxRuns?: number;
   /** Who takes part, when it is not the tunnels. */
   readonly contenders?: readonly Contender[];
   prepare(topology: Topology, running: Running): Promise<void>;

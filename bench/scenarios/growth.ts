@@ -16,6 +16,7 @@ export const growth: Scenario = {
   rounds: [`${MINUTES} minutes`],
   needs: [PYTHON, "iperf3"],
   contenders: [czctl],
+  maxRuns: 1,
   async prepare({ cluster }) {
     await startEcho(cluster, SERVICE_ADDRESS, ECHO_PORT);
     await startIperf(cluster, SERVICE_ADDRESS);
