@@ -9,6 +9,8 @@ import { foldSum, sumWord } from "../wire/index.js";
 /** The inner address is this stack's alone, so it need not keep to the ephemeral range (RFC 6056 §3.2). */
 const FIRST_LOCAL_PORT = 1024;
 const LAST_LOCAL_PORT = 65_535;
+/** A prime, so that a walk by it meets every port once before it meets one again; and it does not count up (RFC 6056). */
+export const PORT_STEP = 39_869;
 
 export class FlowKey {
   linkId = 0;
@@ -142,19 +144,19 @@ export class FlowKey {
 }
 
 /**
- * Picks a key's local port: the first from a random start (RFC 6056 §3.3.1) that is free or that `mayReplace`
- * gives up. False when there is none.
+ * Picks a key's local port: the first from `start` on (RFC 6056 §3.3.1, where `start` is random) that is free or
+ * that `mayReplace` gives up. False when there is none.
  */
 export function choosePort<T extends Keyed>(
   key: FlowKey,
   table: FlowTable<T>,
-  random: number,
+  start: number,
   mayReplace: (entry: T) => boolean,
 ): boolean {
   const remotePort = key.remotePort;
   const span = LAST_LOCAL_PORT - FIRST_LOCAL_PORT + 1;
   for (let tried = 0; tried < span; tried++) {
-    key.setPorts(FIRST_LOCAL_PORT + ((random + tried) % span), remotePort);
+    key.setPorts(FIRST_LOCAL_PORT + ((start + tried) % span), remotePort);
     const entry = table.find(key);
     if (entry === null || mayReplace(entry)) return true;
   }

@@ -13,8 +13,9 @@ export type ChecksumMode =
   /** The pseudo-header sum only; the kernel completes it (virtio-net NEEDS_CSUM). */
   | "partial"
   /**
-   * As "full", but every byte that arrives is authenticated. Two stacks that both say so agree, connection by
-   * connection, to leave it out of segments with data (RFC 1146's "redundant checksum avoidance").
+   * As "full", but every packet that arrives is authenticated, and none arrives twice or much later than it was
+   * sent. Two stacks that both say so agree, connection by connection, to leave the checksum out of segments with
+   * data (RFC 1146's "redundant checksum avoidance"), and who opens a connection does not offer timestamps.
    */
   | "redundant";
 

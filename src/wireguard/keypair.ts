@@ -13,6 +13,7 @@ import {
   PADDING_BYTES,
   REJECT_AFTER_MESSAGES,
   REJECT_AFTER_TIME_MS,
+  REPLAY_WINDOW,
   TAG_BYTES,
   TRANSPORT_HEADER_BYTES,
 } from "./constants.js";
@@ -126,6 +127,17 @@ export class KeypairSlots {
     this.previous = this.current;
     this.current = this.next;
     this.next = null;
+  }
+
+  /**
+   * Something came in under `keypair`. The window of the replay filter goes on over the change of keys: what was sent
+   * under the old one is as late as what has fallen out of the window, once the new one alone has filled it. So nothing
+   * can be held back long enough to meet a TCP sequence number that has come round.
+   */
+  outgrow(keypair: Keypair): void {
+    if (keypair !== this.current || keypair.replay.greatest <= REPLAY_WINDOW) return;
+    this.discard(this.previous);
+    this.previous = null;
   }
 
   clear(): void {

@@ -323,6 +323,8 @@ export class Peer implements TimerActions {
       this.keypairs.confirm();
       this.handshakeComplete(now);
       this.flush(false, now);
+    } else if (this.keypairs.previous !== null) {
+      this.keypairs.outgrow(keypair);
     }
     // §6.2: the initiator renews a session that is about to end when it hears from the peer, once.
     if (

@@ -14,7 +14,8 @@ const WORD_MASK = WORDS - 1;
 
 export class ReplayWindow {
   private readonly words: Int32Array = new Int32Array(WORDS);
-  private greatest = 0;
+  /** Counter. */
+  greatest = 0;
 
   /** Whether `counter` is new and recent enough; it is marked as seen then. */
   accept(counter: number): boolean {

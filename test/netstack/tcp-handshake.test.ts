@@ -152,12 +152,40 @@ function connecting(): RawPeer {
   return peer;
 }
 
+t.test("RFC 7323 §3.2: where nothing can be replayed we offer no timestamps, and grant them", async t => {
+  const peer = new RawPeer({ checksum: "redundant" });
+  const connection = peer.stack.connect(peer, peer.stackAddress, peer.peerAddress, 80, peer.now);
+  peer.stackPort = connection.localPort;
+  connection.attach(peer.receiveRing, peer.sendRing);
+  peer.dispatch();
+  const syn = peer.only();
+  t.equal(syn.timestamps, null);
+  t.ok(syn.sackPermitted && syn.windowScale >= 0);
+  const other = new RawPeer({ checksum: "redundant" });
+  other.send({ flags: "S", options: synOptions(ALL) });
+  t.not(other.only().timestamps, null, "RFC 7323 §3.2: who asks has them");
+});
+
+t.test("RFC 6191 §2: a port is not used again before all others have been", async t => {
+  const peer = new RawPeer();
+  const { stack, stackAddress, peerAddress } = peer;
+  const ports = new Set<number>();
+  for (let i = 0; i < 20_000; i++) {
+    const connection = stack.connect(peer, stackAddress, peerAddress, 80, peer.now);
+    ports.add(connection.localPort);
+    connection.abort();
+    peer.dispatch();
+    peer.packets.length = 0;
+  }
+  t.equal(ports.size, 20_000, "more than the peer's TIME-WAIT holds");
+});
+
 t.test("RFC 9293 §3.5: three-way handshake, active", async t => {
   const peer = connecting();
   const syn = peer.only();
   t.equal(describe(syn), "SEW 0:0 ack 0", "RFC 3168 §6.1.1: it asks for ECN");
   t.ok(syn.sackPermitted && syn.windowScale >= 0 && syn.timestamps !== null && syn.mss === 1460);
-  t.ok(peer.stackPort >= 49_152, "RFC 6335 §6: an ephemeral port");
+  t.ok(peer.stackPort >= 1024, "RFC 6056 §3.2: any but the system ports");
   peer.step(30);
   peer.send({ flags: "S.", ack: 1, options: synOptions(ALL) });
   t.same(peer.lines(), [". 1:1 ack 1"]);

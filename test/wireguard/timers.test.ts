@@ -1,6 +1,6 @@
 /** Each timer rule of the paper's §6 under virtual time, walked through its constant. */
 import t from "tap";
-import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from "../../src/wireguard/constants.js";
+import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES, REPLAY_WINDOW } from "../../src/wireguard/constants.js";
 import { CookieChecker } from "../../src/wireguard/cookie.js";
 import { A_TO_B, B_TO_A, endpoint, type Host, pair, type World } from "./world.js";
 
@@ -138,6 +138,28 @@ t.test("§6.3 key rotation: two sessions still open late packets, a third wipes 
   t.equal(b.results.at(-1), A_TO_B.length);
   b.receive(late[0] as never);
   t.equal(b.results.at(-1), "unknownIndex", "the one before is gone");
+});
+
+t.test("RFC 6479: the replay window goes on over a change of keys", async t => {
+  const { world, a, b, atA, atB } = connected();
+  world.filter = () => [];
+  a.send(atA, A_TO_B);
+  world.filter = d => [d];
+  const late = world.log.at(-1) as never;
+  world.advance(6_000);
+  atA.allowInitiation();
+  atA.initiate(world.now);
+  world.advance(50);
+  const keypair = atA.keypairs.current as { sendCounter: number };
+  keypair.sendCounter = REPLAY_WINDOW;
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  t.not(atB.keypairs.previous, null, "a whole window may still be on its way");
+  a.send(atA, A_TO_B);
+  world.advance(50);
+  t.equal(atB.keypairs.previous, null);
+  b.receive(late);
+  t.equal(b.results.at(-1), "unknownIndex");
 });
 
 t.test("§6.6: a cookie is kept for the retry after REKEY_TIMEOUT; nothing is sent at once", async t => {

@@ -66,7 +66,8 @@ export function sendSyn(c: TcpConnection, now: number): boolean {
   let end = options + writeMss(view, options, rcv.offeredMss);
   // A SYN-ACK only carries what the SYN offered.
   if (!passive || snd.sackPermitted) end += writeSackPermitted(view, end);
-  if (!passive || rcv.timestamps) {
+  // What cannot be replayed needs no PAWS (docs/decisions/0015-no-timestamps-inside-the-tunnel.md).
+  if (passive ? rcv.timestamps : c.attachment.link.checksum !== "redundant") {
     end += writeTimestamps(view, end, timestampNow(c, now), passive ? rcv.tsRecent : 0);
   }
   if (!passive || c.scaling) end += writeWindowScale(view, end, c.offeredShift);

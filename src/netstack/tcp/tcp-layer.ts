@@ -17,7 +17,7 @@ import {
 } from "../../wire/index.js";
 import type { Attachment } from "../attachment.js";
 import type { StackContext } from "../context.js";
-import { choosePort, FlowKey, FlowTable } from "../flow-key.js";
+import { choosePort, FlowKey, FlowTable, PORT_STEP } from "../flow-key.js";
 import type { Unreachable } from "../link.js";
 import type { Packet } from "../packet.js";
 import { TcpConnection } from "./connection.js";
@@ -53,11 +53,18 @@ export class TcpLayer {
   /** They hold an address pair and nothing else, so they do not count as connections. */
   private readonly timeWait: ConnectionList = new ConnectionList();
   private readonly segment: Segment = new Segment();
+  /**
+   * Where the search for the next port begins: a step further each time, so that all others come before one is used
+   * again, and the peer has forgotten it. Without timestamps a SYN cannot always show that it is newer than a connection
+   * in TIME-WAIT (RFC 6191 §2), and a random port meets one the more often the more there are.
+   */
+  private nextPort: number;
 
   constructor(context: StackContext) {
     this.context = context;
     this.table = new FlowTable(context.random.uint32());
     this.secret = new SequenceSecret(context.random);
+    this.nextPort = context.random.uint32();
   }
 
   get connections(): TcpConnection[] {
@@ -95,8 +102,9 @@ export class TcpLayer {
   ): TcpConnection | null {
     const key = FlowKey.towards(attachment.id, local, remote, remotePort);
     if (this.isFull(attachment)) return null;
-    const { table, context } = this;
-    if (!choosePort(key, table, context.random.uint32(), old => mayGiveUpPort(old, now))) return null;
+    const { table } = this;
+    this.nextPort += PORT_STEP;
+    if (!choosePort(key, table, this.nextPort, old => mayGiveUpPort(old, now))) return null;
     table.find(key)?.finish("closed");
     const c = this.create(attachment, key, "SYN-SENT", now);
     c.synOwed = true;

@@ -36,9 +36,9 @@ export function runScenario(scenario: Scenario): string | null {
 /** Ends a run at once, with the reason. */
 class Breach extends Error {}
 
-function watch(world: World, links: readonly SimLink[], stacks: readonly Stack[], tunLike: boolean): void {
+function watch(world: World, links: readonly SimLink[], stacks: readonly Stack[]): void {
   const witnesses = links.map(link => {
-    link.witness = new Witness(tunLike);
+    link.witness = new Witness(link.conditions);
     return link.witness;
   });
   let moments = 0;
@@ -98,7 +98,7 @@ function runStacks(scenario: Scenario): string | null {
   const { world, client, server } = pair;
   const end = pair.connect();
   const links = [pair.clientLink, pair.serverLink];
-  watch(world, links, [client, server], link.tunLike);
+  watch(world, links, [client, server]);
   scheduleEvents(scenario, world, links, end);
   world.run(LIMIT_MS, () => pair.done || (end.closed !== null && end.closed !== "closed"));
   const other = pair.serverEnd;
@@ -201,7 +201,7 @@ function runScripted(scenario: Scenario): string | null {
     new Encounter(scenario, startMs).end?.connection.snd.iss ?? 0;
   const encounter = new Encounter(scenario, startFor(scenario.wrapAfter, firstSequence));
   const { world, stack, links, peer } = encounter;
-  watch(world, [links[0]], [stack], false);
+  watch(world, [links[0]], [stack]);
   world.run(LIMIT_MS, () => (encounter.end?.sink.finished === true && peer.done) || peer.failure !== null);
   const { end } = encounter;
   const wrong = peer.failure ?? judgeEnd("stack", end, scenario.down) ?? peer.checkBytes();

@@ -39,7 +39,7 @@ export function scenarioOf(seed: number): Scenario {
   const tunLike = !scripted && random.chance(0.15);
   const link = linkOf(random, harsh, tunLike);
   const most = harsh || scripted ? 100_000 : 400_000;
-  return {
+  const scenario: Scenario = {
     seed,
     peer: scripted ? habitsOf(random) : null,
     family: random.chance(0.5) ? 6 : 4,
@@ -62,6 +62,12 @@ export function scenarioOf(seed: number): Scenario {
       : null,
     abortAfterMs: !scripted && random.chance(0.08) ? random.between(0, 2000) : null,
   };
+  const { back } = scenario;
+  if (!tunLike && random.chance(0.5)) {
+    for (const way of back === null ? [link] : [link, back])
+      Object.assign(way, { authenticated: true, corrupt: 0 });
+  }
+  return scenario;
 }
 
 function linkOf(random: Prng, harsh: boolean, tunLike: boolean): LinkConditions {

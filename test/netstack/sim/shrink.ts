@@ -23,6 +23,7 @@ const PLAIN_LINK: Partial<LinkConditions> = {
   bytesPerMs: 1e9,
   maxGsoBytes: 0,
   tunLike: false,
+  authenticated: false,
   congested: true,
   mtu: PERFECT.mtu,
   delayMs: PERFECT.delayMs,

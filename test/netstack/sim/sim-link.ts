@@ -32,6 +32,8 @@ export interface LinkConditions {
   maxGsoBytes: number;
   /** Like a TUN device: super-segments pass whole, checksums are partial and trusted. */
   tunLike: boolean;
+  /** Like a tunnel: what arrives is what was sent, so the two ends leave out checksums and timestamps. */
+  authenticated: boolean;
 }
 
 export const PERFECT: LinkConditions = {
@@ -49,6 +51,7 @@ export const PERFECT: LinkConditions = {
   congested: true,
   maxGsoBytes: 0,
   tunLike: false,
+  authenticated: false,
 };
 
 const MAX_PACKET_BYTES = 65_536;
@@ -88,7 +91,7 @@ export class SimLink implements Link {
     this.mtu = conditions.mtu;
     this.maxGsoBytes = conditions.maxGsoBytes;
     this.congested = conditions.congested;
-    this.checksum = conditions.tunLike ? "partial" : "full";
+    this.checksum = conditions.tunLike ? "partial" : conditions.authenticated ? "redundant" : "full";
     this.out = world.arena.reserve(MAX_PACKET_BYTES);
     this.in = world.arena.reserve(MAX_PACKET_BYTES);
   }
@@ -174,7 +177,8 @@ export class SimLink implements Link {
   private arrive(packet: Uint8Array, now: Milliseconds): void {
     this.witness?.onReceived(packet);
     this.world.arena.u8.set(packet, this.in);
-    this.stack?.process(this, this.in, packet.length, now, this.conditions.tunLike);
+    const { tunLike, authenticated } = this.conditions;
+    this.stack?.process(this, this.in, packet.length, now, tunLike || authenticated);
   }
 }
 

@@ -10,12 +10,16 @@
  *
  * Everything is counted in numbers that do not wrap. `failure` holds the first breach.
  */
+
 import { ACK, checksumsHold, FIN, RST, type SegmentView, SYN, unwrap, viewSegment } from "./segment-view.js";
+import type { LinkConditions } from "./sim-link.js";
 
 export class Witness {
   failure: string | null = null;
   /** Segments pass whole, however large, and their checksums are partial. */
   private readonly tunLike: boolean;
+  /** Checksums are not looked at. */
+  private readonly trusting: boolean;
 
   // What the stack was given.
   private irs = -1;
@@ -37,12 +41,13 @@ export class Witness {
   private scale = -1;
   private timestampSent = -1;
 
-  constructor(tunLike: boolean) {
+  constructor({ tunLike, authenticated }: LinkConditions) {
     this.tunLike = tunLike;
+    this.trusting = tunLike || authenticated;
   }
 
   onReceived(packet: Uint8Array): void {
-    if (!this.tunLike && !checksumsHold(packet)) return;
+    if (!this.trusting && !checksumsHold(packet)) return;
     const segment = viewSegment(packet);
     if (segment === null || segment.flags & RST) return;
     const isSyn = (segment.flags & SYN) !== 0;
