@@ -83,7 +83,7 @@ export type ToDataplane =
   | { type: "peers"; set?: PeerConfig[]; remove?: string[] }
   /** Laptop: the whole table; existing flows to routes that vanished are reset. */
   | { type: "routes"; routes: Route[] }
-  /** Laptop: the DNS responder's virtual addresses are others now. */
+  /** Laptop: what the DNS responder answers is about to change; these are its virtual addresses from now on. */
   | { type: "dns"; addresses: AddressText[] }
   /** The way to the peers is another one, or the machine woke up: shake hands at once. */
   | { type: "network-changed" }

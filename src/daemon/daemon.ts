@@ -196,8 +196,7 @@ export class Daemon {
     this.#state.serviceRange = range.toString();
     this.#oldRoutes = [...this.#oldRoutes, ...virtualRoutes(this.#placed)];
     this.#virtual = new VirtualAddresses(range, ula, this.#virtual.toJSON());
-    const { v4, v6 } = this.#virtual.dns;
-    this.#session.setDnsAddresses([v4.toString(), v6.toString()]);
+    this.#session.setDns(this.#virtual.dns);
     this.#schedule();
   }
 
@@ -340,6 +339,7 @@ export class Daemon {
     const routes = virtualRoutes(placed);
     session.setRoutes([...routes, ...this.#drainingRoutes(routes)]);
     this.#warnings.set("routes", this.#rangeKeeper?.warning ?? null);
+    session.setDns(this.#virtual.dns);
     try {
       this.#names.publish({
         services: catalog.synced ? placed : null,

@@ -18,7 +18,7 @@ import {
   type ToDataplane,
 } from "../api/index.js";
 import { LineLimiter, type Logger, type Prefix } from "../base/index.js";
-import { Catalog } from "../catalog/index.js";
+import { Catalog, type VirtualPair } from "../catalog/index.js";
 import { type DataplaneExit, DataplaneProcess } from "../dataplane/index.js";
 import { CatalogClient } from "./catalog-client.js";
 import { isTooMany, SERVICES_MAX } from "./catalog-events.js";
@@ -128,7 +128,9 @@ export class Session {
     this.#dataplane?.send({ type: "routes", routes });
   }
 
-  setDnsAddresses(addresses: string[]): void {
+  /** Call before the responder gets another zone: the data plane then repeats no answer of the old one. */
+  setDns({ v4, v6 }: VirtualPair): void {
+    const addresses = [v4.toString(), v6.toString()];
     this.#options.dns.addresses = addresses;
     this.#dataplane?.send({ type: "dns", addresses });
   }

@@ -125,7 +125,7 @@ export class Dataplane {
       case "routes":
         return running?.laptop?.setRoutes(message.routes);
       case "dns":
-        return running?.laptop?.setDnsAddresses(message.addresses.map(Address.from));
+        return running?.laptop?.setDns(message.addresses.map(Address.from));
       case "network-changed":
         return running?.networkChanged();
       case "move":
@@ -404,6 +404,7 @@ class Running implements PathEvents, UapiOwner {
           paths.map(({ tunnel }) => tunnel.counters),
         ),
         ...summed("policy", [role?.denials]),
+        ...summed("dns", [this.laptop?.dns.counters]),
       },
       ...(role === null ? {} : { roundTrips: role.roundTrips.snapshot() }),
     };

@@ -3,12 +3,12 @@
  * the DNS responder, a consumed service, or nothing (refused at once).
  */
 import type { FlowStatus, Protocol, Route } from "../api/index.js";
-import { Address, CzctlError, type Endpoint, formatEndpoint } from "../base/index.js";
+import { Address, CzctlError, formatEndpoint } from "../base/index.js";
 import type { Link, Stack, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import { DenialCounters, Denials } from "./denials.js";
 import { Dial } from "./dial.js";
-import { KernelDatagram } from "./kernel-datagram.js";
+import { DnsRelay } from "./dns-relay.js";
 import type { PeerLink } from "./peer-link.js";
 import { RoundTripHistogram } from "./round-trips.js";
 import { type LaptopRoute, RouteTable } from "./route-table.js";
@@ -20,7 +20,7 @@ const DNS_IDLE_MS = 2_000;
 const LOOPBACK = Address.from("127.0.0.1");
 
 export interface LaptopConfig {
-  /** Virtual addresses of the DNS responder, see `setDnsAddresses`. */
+  /** Virtual addresses of the DNS responder, see `setDns`. */
   dnsAddresses: readonly Address[];
   /** Where it really listens on loopback; 0 for none. */
   dnsPorts: Readonly<Record<Protocol, number>>;
@@ -42,6 +42,7 @@ export class LaptopRole implements StackHandler {
   tunnel!: Stack;
   readonly denials: DenialCounters = new DenialCounters();
   readonly roundTrips: RoundTripHistogram = new RoundTripHistogram();
+  readonly dns: DnsRelay;
   private readonly denied: Denials;
   private readonly context: Context;
   private readonly config: LaptopConfig;
@@ -54,6 +55,7 @@ export class LaptopRole implements StackHandler {
     this.context = context;
     this.config = config;
     this.dnsAddresses = config.dnsAddresses;
+    this.dns = new DnsRelay(context, config.dnsPorts.udp);
     this.denied = new Denials(context, this.denials, context.loop.now);
   }
 
@@ -70,8 +72,10 @@ export class LaptopRole implements StackHandler {
     }
   }
 
-  setDnsAddresses(addresses: readonly Address[]): void {
+  /** What the names are has changed, or where the responder is asked. */
+  setDns(addresses: readonly Address[]): void {
     this.dnsAddresses = addresses;
+    this.dns.namesChanged();
   }
 
   /** A connection inside the tunnel to the agent's side, or null when there is no way. */
@@ -121,8 +125,7 @@ export class LaptopRole implements StackHandler {
   onTcpSyn(near: TcpConnection): void {
     if (this.isForeign(near.remote)) return near.unreachable("prohibited");
     if (this.isDns(near.local, near.localPort)) {
-      const target = this.dnsTarget("tcp");
-      new Dial(this.context, near, { targets: [target] });
+      new Dial(this.context, near, { targets: [{ address: LOOPBACK, port: this.config.dnsPorts.tcp }] });
       return;
     }
     const route = this.routes.service("tcp", near.local, near.localPort);
@@ -137,12 +140,13 @@ export class LaptopRole implements StackHandler {
     this.splices.add(new TcpSplice(this.context, route, near, far, onClosed));
   }
 
-  onUdpFlow(near: UdpFlow): void {
+  onUdpFlow(near: UdpFlow, offset: number, length: number): void {
     if (this.isForeign(near.remote)) return near.refuse("prohibited");
     if (this.isDns(near.local, near.localPort)) {
+      if (this.dns.repeat(near, offset, length)) return;
       near.idleMs = DNS_IDLE_MS;
       this.joins.set(near, { near, far: null, name: "dns" });
-      KernelDatagram.open(this.context, near, [this.dnsTarget("udp")], () => this.joins.delete(near));
+      this.dns.take(near, () => this.joins.delete(near));
       return;
     }
     const route = this.routes.service("udp", near.local, near.localPort);
@@ -187,10 +191,6 @@ export class LaptopRole implements StackHandler {
 
   private isDns(address: Address, port: number): boolean {
     return port === DNS_PORT && this.dnsAddresses.some(own => own.equals(address));
-  }
-
-  private dnsTarget(protocol: Protocol): Endpoint {
-    return { address: LOOPBACK, port: this.config.dnsPorts[protocol] };
   }
 
   private innerAddress(target: Address): Address | null {

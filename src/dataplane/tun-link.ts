@@ -9,8 +9,9 @@ import type { Context } from "./context.js";
 import type { Source } from "./loop.js";
 
 const MAX_PACKET_BYTES = 65_535;
-/** Packets read per turn before the rest of the loop gets its share. */
-const READ_BUDGET = 16;
+/** Read per turn before the rest of the loop gets its share: of segments few, of small packets many. */
+const READ_BUDGET_BYTES = 1 << 20;
+const READ_BUDGET_PACKETS = 128;
 const IPV4_TCP_CHECKSUM_OFFSET = 16;
 const UDP_CHECKSUM_OFFSET = 6;
 const PROTOCOL_TCP = 6;
@@ -50,10 +51,12 @@ export class TunLink implements Link, Source {
 
   onReady(_events: number, now: Milliseconds): void {
     const packet = this.readBuffer + VIRTIO_NET_HDR_BYTES;
-    for (let i = 0; i < READ_BUDGET; i++) {
+    let bytes = 0;
+    for (let i = 0; i < READ_BUDGET_PACKETS && bytes < READ_BUDGET_BYTES; i++) {
       const length = this.io.read(this.readBuffer, VIRTIO_NET_HDR_BYTES + MAX_PACKET_BYTES);
       if (length < 0 && length !== -EAGAIN) return this.onGone();
       if (length <= VIRTIO_NET_HDR_BYTES) return;
+      bytes += length;
       const trusted = virtioNet.checksumTrusted(this.context.arena, this.readBuffer);
       this.stack.process(this, packet, length - VIRTIO_NET_HDR_BYTES, now, trusted);
     }

@@ -1,6 +1,7 @@
 /**
  * The DNS responder: the zone's answers over UDP and TCP on one address (a loopback one; the data plane
- * carries questions for the virtual address here). It asks nobody and waits for nothing.
+ * carries questions for the virtual address here, and repeats what it has heard before). It asks nobody and waits for
+ * nothing.
  *
  * Specifications: RFC 1035 §4.2, RFC 6891 (EDNS), RFC 7766 (TCP).
  */
@@ -13,11 +14,6 @@ import type { Zone } from "./zone.js";
 /** RFC 7766 §6.2.3: a client that is quiet for this long has gone. */
 const TCP_IDLE_MS = 10_000;
 const TCP_CONNECTIONS_MAX = 256;
-/** Of questions, over UDP. */
-const CACHE_ENTRIES_MAX = 2_048;
-/** Cookies and padding make a question longer, and different each time. */
-const CACHE_QUESTION_MAX_BYTES = 128;
-const ID_BYTES = 2;
 /** About 500 questions in a burst; Linux gives an ordinary socket at most this, twice its default. */
 const RECEIVE_BUFFER_BYTES = 425_984;
 
@@ -34,7 +30,6 @@ export interface ResponderPorts {
 
 export class DnsResponder {
   private zone: Zone | null = null;
-  private readonly answers = new AnswerCache();
   private udp: UdpSocket | null = null;
   private tcp: Server | null = null;
   private readonly connections = new Set<Socket>();
@@ -57,7 +52,6 @@ export class DnsResponder {
   /** What is answered from now on; before the first call every question is SERVFAIL. */
   setZone(zone: Zone): void {
     this.zone = zone;
-    this.answers.clear();
   }
 
   async close(): Promise<void> {
@@ -81,7 +75,7 @@ export class DnsResponder {
     });
     this.udp = socket;
     socket.on("message", (query, from) => {
-      const response = this.answers.find(query) ?? this.respondOverUdp(query);
+      const response = respond(this.zone, query, "udp");
       // Who asked may be gone by now; that is no concern of ours.
       if (response !== null) socket.send(response, from.port, from.address, ignore);
     });
@@ -93,12 +87,6 @@ export class DnsResponder {
         resolve(socket.address().port);
       });
     });
-  }
-
-  private respondOverUdp(query: Buffer): Buffer | null {
-    const response = respond(this.zone, query, "udp");
-    if (response !== null) this.answers.add(query, response);
-    return response;
   }
 
   private startTcp({ address, port }: ResponderAddress): Promise<number> {
@@ -148,38 +136,6 @@ export class DnsResponder {
     }
     return bytes.subarray(at);
   }
-}
-
-/**
- * Answers as they went out. An answer depends on the zone and on all of the question but its id, so it can be
- * given again, under the new id, until there is another zone.
- */
-class AnswerCache {
-  private readonly answers = new Map<string, Buffer>();
-
-  find(query: Buffer): Buffer | null {
-    const answer = query.length > CACHE_QUESTION_MAX_BYTES ? undefined : this.answers.get(keyOf(query));
-    if (answer === undefined) return null;
-    const response = Buffer.from(answer);
-    response[0] = query[0] as number;
-    response[1] = query[1] as number;
-    return response;
-  }
-
-  add(query: Buffer, response: Buffer): void {
-    if (query.length > CACHE_QUESTION_MAX_BYTES) return;
-    // Rarely that many are asked; who asks for what there is not must not keep what there is from being found.
-    if (this.answers.size >= CACHE_ENTRIES_MAX) this.answers.clear();
-    this.answers.set(keyOf(query), response);
-  }
-
-  clear(): void {
-    this.answers.clear();
-  }
-}
-
-function keyOf(query: Buffer): string {
-  return query.toString("latin1", ID_BYTES);
 }
 
 function ignore(): void {}

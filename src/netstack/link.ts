@@ -68,9 +68,10 @@ export interface StackHandler {
   onTcpSyn(connection: TcpConnection): void;
   /**
    * The first datagram of a flow that the stack does not know. Set `flow.receiver` to take it (it is then
-   * given that datagram at once), or call `flow.refuse(why)`; neither drops it silently.
+   * given that datagram at once), or call `flow.refuse(why)`; neither drops it silently. One whose payload, arena
+   * bytes [offset, offset + length), wants an answer and no more is answered with `flow.send`, and not taken.
    */
-  onUdpFlow(flow: UdpFlow): void;
+  onUdpFlow(flow: UdpFlow, offset: number, length: number): void;
   /** Whether an ICMP echo request to `destination` is answered ("reply"), or how it is refused. */
   onEcho(link: Link, source: Address, destination: Address): "reply" | Unreachable | "ignore";
 }

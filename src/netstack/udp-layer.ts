@@ -45,7 +45,8 @@ export class UdpLayer {
       return;
     }
     packet.key.setPorts(udpDestinationPort(view, at), udpSourcePort(view, at));
-    const flow = this.table.find(packet.key) ?? this.open(packet, length - UDP_HEADER_BYTES, now);
+    const flow =
+      this.table.find(packet.key) ?? this.open(packet, at + UDP_HEADER_BYTES, length - UDP_HEADER_BYTES, now);
     flow?.deliver(at + UDP_HEADER_BYTES, length - UDP_HEADER_BYTES, now);
   }
 
@@ -84,7 +85,7 @@ export class UdpLayer {
   }
 
   /** The handler decides about a flow that begins; null when it does not take it. */
-  private open(packet: Packet, length: number, now: Milliseconds): UdpFlow | null {
+  private open(packet: Packet, offset: number, length: number, now: Milliseconds): UdpFlow | null {
     const { counters, handler } = this.context;
     if (this.isFull(packet.attachment)) {
       counters.udpFlowLimit++;
@@ -92,7 +93,7 @@ export class UdpLayer {
     }
     const flow = new UdpFlow(this, packet.attachment, packet.key.copy(), now);
     flow.expectLength(length);
-    handler.onUdpFlow(flow);
+    handler.onUdpFlow(flow, offset, length);
     if (flow.closed || flow.receiver === null) {
       flow.closed = true;
       return null;

@@ -27,6 +27,8 @@ const EVENTS: ReadonlySet<string> = new Set([
   "handshakes",
   "handshakesGivenUp",
   "sendBlocked",
+  "repeated",
+  "asked",
 ]);
 
 /** @param dataplane null while it does not answer @param labelOf how the two sides name a peer */

@@ -1,35 +1,13 @@
-import { decode, encode, type Packet } from "dns-packet";
+import { decode } from "dns-packet";
 import t from "tap";
 import type { Service } from "../../src/catalog/index.js";
 import { MESSAGE_MAX_BYTES, respond } from "../../src/dns/message.js";
+import { edns, FUZZ_PACKETS, FUZZ_SEED, Packets, query } from "./packets.js";
 import { makeZone, SERVICES } from "./world.js";
 
 const zone = makeZone();
 const NAME = "frontend.shop.svc.cluster.local";
 
-function query(name: string, extra: Partial<Packet> = {}): Buffer {
-  return encode({
-    type: "query",
-    id: 0x1234,
-    flags: 0x0100,
-    questions: [{ name, type: "A", class: "IN" }],
-    ...extra,
-  });
-}
-const edns = (udpPayloadSize: number, ednsVersion: number = 0): Partial<Packet> => ({
-  additionals: [
-    {
-      type: "OPT",
-      name: ".",
-      udpPayloadSize,
-      extendedRcode: 0,
-      ednsVersion,
-      flags: 0,
-      flag_do: false,
-      options: [],
-    },
-  ],
-});
 const rcodeOf = (response: Buffer | null) => (response === null ? null : (response[3] as number) & 15);
 
 /** A headless service with this many endpoints: 54 bytes an answer. */
@@ -169,46 +147,15 @@ t.test(
   },
 );
 
-/** `CZCTL_FUZZ_PACKETS=1000000 node dist/test/dns/message.test.js` for as many as one likes. */
-const FUZZ_PACKETS = Number(process.env.CZCTL_FUZZ_PACKETS ?? 100_000);
-
 t.test(
   `${FUZZ_PACKETS} mutated and random questions: never a throw, a wrong id, an unreadable answer`,
   async t => {
-    const seeds = [
-      query(NAME),
-      query(NAME, edns(1232)),
-      query("7.0.18.198.in-addr.arpa"),
-      query("frontend", edns(512)),
-      query(`_pg._tcp.db.shop.svc.cluster.local`, {
-        questions: [{ name: "db.shop", type: "SRV", class: "IN" }],
-      }),
-    ];
-    let seed = Number(process.env.CZCTL_FUZZ_SEED ?? 20260101);
-    t.comment(`seed ${seed}`);
-    const random = (n: number) => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      return Math.floor((seed / 2 ** 32) * n);
-    };
-    const mutated = (): Buffer => {
-      const base = seeds[random(seeds.length)]!;
-      const bytes = Buffer.concat([
-        base.subarray(0, base.length - random(4)),
-        Buffer.alloc(random(8), random(256)),
-      ]);
-      for (let n = random(5); n >= 0; n--) bytes[random(bytes.length)] = random(256);
-      return bytes;
-    };
-    /** Nothing but noise, with a header that asks one question: half of it would end at the first look otherwise. */
-    const noise = (): Buffer => {
-      const bytes = Buffer.from(Array.from({ length: random(80) }, () => random(256)));
-      if (bytes.length >= 12 && random(2) === 0) bytes.writeUInt32BE(0x0100_0001, 2);
-      return bytes;
-    };
+    t.comment(`seed ${FUZZ_SEED}`);
+    const packets = new Packets(FUZZ_SEED);
     let answered = 0;
     for (let i = 0; i < FUZZ_PACKETS; i++) {
-      const bytes = random(4) === 0 ? noise() : mutated();
-      const transport = random(8) === 0 ? "tcp" : "udp";
+      const bytes = packets.next();
+      const transport = packets.random(8) === 0 ? "tcp" : "udp";
       const response = respond(zone, bytes, transport);
       if (response === null) continue;
       answered++;

@@ -68,6 +68,27 @@ async function dnsperf({ laptop }: Lab, czctl: Czctl, clients: number): Promise<
   return `${Math.round(number("Queries per second"))} questions/s, ${(number("Average Latency \\(s\\)") * 1000).toFixed(2)} ms, ${daemonUs.toFixed(1)} µs of the daemon and ${dataplaneUs.toFixed(1)} µs of the data plane each`;
 }
 
+/**
+ * Asks without a pause for a name whose answers are kept, until the hosts file has changed to `there`; every answer from
+ * then on must have changed as well.
+ */
+const FOLLOW = `
+  const { readFileSync } = require("fs");
+  const [server, question, name, there] = process.argv.slice(1);
+  const socket = require("dgram").createSocket("udp4");
+  const query = Buffer.from(question, "hex");
+  const changed = () => readFileSync("/etc/hosts", "utf8").includes(name) === (there === "true");
+  let before = 0, after = 0, wasChanged = false;
+  const ask = () => { wasChanged = changed(); socket.send(query, 53, server); };
+  socket.on("message", answer => {
+    const found = (answer[3] & 15) === 0;
+    if (!wasChanged) before++;
+    else if (String(found) !== there) { console.log("stale"); process.exit(1); }
+    else if (++after === 500) { console.log(before); process.exit(); }
+    ask();
+  });
+  ask();`;
+
 await lab(import.meta.url, async l => {
   const { laptop, cluster, check } = l;
   await addClusterAddresses(cluster, [SPEED]);
@@ -91,6 +112,19 @@ await lab(import.meta.url, async l => {
     },
     { needs: ["dig"] },
   );
+  await check("a change of the rules is in the very next answer", async () => {
+    const name = "speed.infra.svc.cluster.local";
+    const labels = name.split(".").map(label => String.fromCharCode(label.length) + label);
+    const question = `000701000001000000000000${Buffer.from(`${labels.join("")}\0`).toString("hex")}00010001`;
+    let asked = 0;
+    for (const there of [false, true, false, true]) {
+      const following = laptop.run("node", ["-e", FOLLOW, server, question, name, `${there}`]);
+      await laptop.run("sleep", ["0.3"]);
+      await czctl.run(["consume", "apply", "-"], { input: there ? "*\n" : "*.shop\n" });
+      asked += Number(await following);
+    }
+    return `${asked} questions while the rules changed four times`;
+  });
   await check("dnsperf, 20 clients", () => dnsperf(l, czctl, 20), { needs: ["dnsperf"] });
   await check(
     "dnsperf, 20 clients, beside a bulk download",
