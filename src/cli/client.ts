@@ -46,7 +46,8 @@ export async function perform<Name extends OfflineOperation>(
   } catch (error) {
     if (!isNotRunning(error)) throw error;
   }
-  const { performOffline } = await import("../daemon/index.js");
+  const { loadTools } = await import("../daemon/index.js");
+  const { performOffline } = await loadTools();
   return performOffline(settings, name, body);
 }
 

@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { LOG_FILE, type Settings, type UpEvent, type UpSummary, writeSettings } from "../api/index.js";
+import { childEnvironment, LOG_FILE, type Settings, type UpEvent, type UpSummary } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
 import { paint } from "./output.js";
 
@@ -25,7 +25,7 @@ export async function startDetached(
   const logFd = openLog(join(settings.stateDir, LOG_FILE));
   const child = spawn(process.execPath, [SUPERVISOR_ENTRY], {
     stdio: ["ignore", logFd, logFd, "pipe", lock.fd],
-    env: { ...process.env, ...writeSettings(settings) },
+    env: childEnvironment(process.env, settings),
     cwd: "/",
     detached: true,
   });

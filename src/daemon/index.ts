@@ -1,8 +1,7 @@
-export { cleanUp } from "./cleanup.js";
-export { type Diagnostics, gatherDiagnostics } from "./diagnostics.js";
-export * from "./doctor.js";
-export { gatherFacts } from "./doctor-facts.js";
+/** The lock and the supervisor, which `czctl up` waits for; everything else is loaded by who needs it. */
+export type { Diagnostics } from "./diagnostics.js";
+export type { Facts, Finding } from "./doctor.js";
 export { lockHolder, StateLock } from "./lock.js";
-export { performLocked, performOffline } from "./operations.js";
 export { type SupervisorOptions, supervise } from "./supervisor.js";
-export { makeTar } from "./tar.js";
+
+export const loadTools = (): Promise<typeof import("./tools.js")> => import("./tools.js");

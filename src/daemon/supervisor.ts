@@ -27,7 +27,7 @@ const STOP_TIMEOUT_MS = 5_000;
 const KILL_ATTEMPTS = 20;
 
 export interface SupervisorOptions {
-  /** Environment of the daemon: `writeSettings`. */
+  /** Environment of the daemon: `childEnvironment`. */
   env: NodeJS.ProcessEnv;
   /** Ends the daemon, then `supervise`. */
   signal: AbortSignal;

@@ -1,6 +1,6 @@
 /** Settings survive the way through the environment of child processes. */
 import t from "tap";
-import { readSettings, type Settings, writeSettings } from "../../src/api/index.js";
+import { childEnvironment, readSettings, type Settings } from "../../src/api/index.js";
 
 t.test("defaults", async t => {
   t.strictSame(readSettings({}), {
@@ -22,7 +22,18 @@ t.test("what is written is read again, whatever the parent's environment was", a
     logFormat: "json",
     metricsPort: 9464,
   };
-  t.strictSame(readSettings(writeSettings(all)), all);
+  t.strictSame(readSettings(childEnvironment({}, all)), all);
   const plain = readSettings({});
-  t.strictSame(readSettings({ ...writeSettings(all), ...writeSettings(plain) }), plain);
+  t.strictSame(readSettings(childEnvironment(childEnvironment({}, all), plain)), plain);
+});
+
+t.test("a child has the parent's environment, without the certificates that it would only read", t => {
+  const parent = {
+    PATH: "/bin",
+    NODE_OPTIONS: "--no-warnings",
+    NODE_EXTRA_CA_CERTS: "/etc/ssl/corporate.pem",
+  };
+  const child = childEnvironment(parent, readSettings({}));
+  t.match(child, { PATH: "/bin", NODE_OPTIONS: "--no-warnings", NODE_EXTRA_CA_CERTS: undefined });
+  t.end();
 });

@@ -1,7 +1,8 @@
 /** `czctl doctor`'s judgement: each broken machine of a table, and that the true cause is named. */
 import t from "tap";
 import type { DaemonStatus, PeerStatus } from "../../src/api/index.js";
-import { diagnose, type Facts } from "../../src/daemon/index.js";
+import type { Facts } from "../../src/daemon/index.js";
+import { diagnose } from "../../src/daemon/tools.js";
 
 const NOW = Date.UTC(2026, 0, 1);
 const SECTION = "127.0.0.1 localhost\n###\n# CODEZERO\n198.18.0.7 frontend.shop\n# /CODEZERO\n###\n";

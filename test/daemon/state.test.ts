@@ -13,9 +13,10 @@ import t from "tap";
 import { LOCK_FILE, readSettings } from "../../src/api/index.js";
 import { Prefix } from "../../src/base/index.js";
 import { socketOwner } from "../../src/daemon/api-server.js";
-import { performOffline, StateLock } from "../../src/daemon/index.js";
+import { StateLock } from "../../src/daemon/index.js";
 import { stateOperations } from "../../src/daemon/operations.js";
 import { loadState, saveState, selectedSpace } from "../../src/daemon/state.js";
+import { performOffline } from "../../src/daemon/tools.js";
 import { credential } from "./laptop.js";
 
 const text = (name: string, fill = 1): string => JSON.stringify(credential(name, fill));

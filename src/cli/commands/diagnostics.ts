@@ -37,7 +37,8 @@ async function diagnostics(flags: Flags<{ output: string | undefined }>): Promis
   const now = new Date();
   const stamp = now.toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
   const path = resolve(flags.output ?? `czctl-diagnostics-${stamp}.tar.gz`);
-  const { gatherDiagnostics, makeTar } = await import("../../daemon/index.js");
+  const { loadTools } = await import("../../daemon/index.js");
+  const { gatherDiagnostics, makeTar } = await loadTools();
   const { files, redacted } = await intoFile(
     path,
     async () => gatherDiagnostics(settings, await askDaemon(settings)),

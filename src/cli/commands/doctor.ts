@@ -23,7 +23,8 @@ export function addDoctorCommand(program: Program): void {
 async function doctor(flags: Flags<{ throughput: boolean }>): Promise<void> {
   const settings = settingsOf(flags);
   const daemon = await askDaemon(settings);
-  const { diagnose, gatherFacts } = await import("../../daemon/index.js");
+  const { loadTools } = await import("../../daemon/index.js");
+  const { diagnose, gatherFacts } = await loadTools();
   const findings = diagnose(await gatherFacts(settings, daemon, flags.throughput));
   const problems = findings.filter(({ level }) => level === "problem").length;
   if (problems > 0) process.exitCode = EXIT_CODES.environment;

@@ -1,6 +1,6 @@
 /** `czctl up`, `down`, `restart` and `cleanup`. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Problem, type Settings, writeSettings } from "../../api/index.js";
+import { childEnvironment, type Problem, type Settings } from "../../api/index.js";
 import { CzctlError } from "../../base/index.js";
 import { callDaemon, isNotRunning } from "../client.js";
 import { type Flags, type Program, settingsOf } from "../context.js";
@@ -48,7 +48,7 @@ const upOptions = (y: Program) =>
 async function up(flags: Flags<UpFlags>): Promise<void> {
   const settings = settingsOf(flags);
   requireRoot("up");
-  const { lockHolder, performLocked, StateLock } = await import("../../daemon/index.js");
+  const { loadTools, lockHolder, StateLock } = await import("../../daemon/index.js");
   const lock = await StateLock.takeOver(settings.stateDir);
   if (lock === null) {
     throw new CzctlError(`czctl is already running (process ${lockHolder(settings.stateDir) ?? "unknown"})`, {
@@ -59,6 +59,7 @@ async function up(flags: Flags<UpFlags>): Promise<void> {
   }
   try {
     if (flags.space !== undefined) {
+      const { performLocked } = await loadTools();
       performLocked(settings, "space.select", { name: flags.space });
     }
     if (flags.foreground) {
@@ -85,17 +86,17 @@ async function runForeground(
   settings: Settings,
   lock: { fd: number; describe(pid: number): void },
 ): Promise<number> {
-  const { cleanUp, supervise } = await import("../../daemon/index.js");
+  const { loadTools, supervise } = await import("../../daemon/index.js");
   const { openLog } = await import("../../telemetry/index.js");
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => abort.abort());
   lock.describe(process.pid);
   return supervise({
-    env: { ...process.env, ...writeSettings(settings) },
+    env: childEnvironment(process.env, settings),
     signal: abort.signal,
     log: await openLog({ level: settings.logLevel, format: settings.logFormat, component: "supervisor" }),
     lockFd: lock.fd,
-    cleanUp: async () => void (await cleanUp(settings)),
+    cleanUp: async () => void (await (await loadTools()).cleanUp(settings)),
   });
 }
 
@@ -135,14 +136,15 @@ async function stop(settings: Settings): Promise<Stopped> {
   }
   // Members of the socket's group may stop the daemon, but not look into its directory.
   if (process.geteuid?.() !== 0) return { stopped: answered, problem, removed: [] };
-  const { cleanUp, StateLock, lockHolder } = await import("../../daemon/index.js");
+  const { loadTools, lockHolder, StateLock } = await import("../../daemon/index.js");
   let signalled = false;
   for (const until = performance.now() + STOP_TIMEOUT_MS; performance.now() < until; await sleep(10)) {
     const lock = StateLock.tryTake(settings.stateDir);
     if (lock !== null) {
       try {
-        const stopped = answered || signalled;
-        return { stopped, problem, removed: stopped ? [] : await cleanUp(settings) };
+        if (answered || signalled) return { stopped: true, problem, removed: [] };
+        const { cleanUp } = await loadTools();
+        return { stopped: false, problem, removed: await cleanUp(settings) };
       } finally {
         lock.release();
       }
@@ -163,7 +165,7 @@ async function stop(settings: Settings): Promise<Stopped> {
 async function cleanup(flags: Flags): Promise<void> {
   const settings = settingsOf(flags);
   requireRoot("cleanup");
-  const { cleanUp, StateLock } = await import("../../daemon/index.js");
+  const { loadTools, StateLock } = await import("../../daemon/index.js");
   const lock = await StateLock.takeOver(settings.stateDir);
   if (lock === null) {
     throw new CzctlError("czctl is running; there is nothing to clean up", {
@@ -173,6 +175,7 @@ async function cleanup(flags: Flags): Promise<void> {
     });
   }
   try {
+    const { cleanUp } = await loadTools();
     const removed = await cleanUp(settings);
     if (flags.json) return printJson({ removed });
     print(removed.length === 0 ? "Nothing to clean up." : removed.map(what => `Removed ${what}.`).join("\n"));
