@@ -22,9 +22,8 @@ import type { FlowKey } from "../flow-key.js";
 import type { Link, TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { ReceiveTuner, tuneSendRing } from "./autotune.js";
-import { createCongestionControl } from "./congestion/index.js";
 import type { ConnectionList } from "./connection-list.js";
-import { DEFAULT_MSS_V4, MIN_MSS } from "./constants.js";
+import { DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS } from "./constants.js";
 import { Ecn } from "./ecn.js";
 import { windowShiftFor } from "./handshake.js";
 import { advance, end, type Farewell, sayFarewell } from "./life.js";
@@ -124,8 +123,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.attachment = attachment;
     this.key = key;
     this.template = new HeaderTemplate(key, timestampOffset);
-    const congestion = createCongestionControl(congested, options.congestion);
-    this.snd = new Sender(iss, congested, congestion, counters, layer.sentEntries);
+    this.snd = new Sender(iss, congested, layer);
     this.rcv = new Receiver(counters, options.defaultWindowBytes);
     this.ecn = new Ecn();
     this.rcv.offeredMss = Math.max(attachment.link.mtu - this.template.ipBytes - TCP_HEADER_BYTES, MIN_MSS);
@@ -251,15 +249,13 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     const mtu = Math.min(this.attachment.link.mtu, this.pathMtu);
     const options = this.rcv.timestamps ? TCP_TIMESTAMP_BYTES : 0;
     const mss = Math.max(Math.min(this.peerMss - options, mtu - this.headerBytes), MIN_MSS);
-    if (mss === this.snd.mss && this.snd.congestion.cwnd !== 0) return;
-    this.snd.mss = mss;
-    this.snd.congestion.setMss(mss);
+    if (mss !== this.snd.mss) this.snd.setMss(mss);
   }
 
   /** What was too big for the path is sent again at once, in smaller segments (RFC 1191 §6.4). */
   onMtuReduced(): void {
     this.checkMss();
-    this.snd.recovery.onPathMtuReduced();
+    if (!this.snd.resting) this.snd.recovery.onPathMtuReduced();
     this.wantTurn();
   }
 
@@ -315,11 +311,18 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
       onLifeTimer(this, now);
     }
     if (this.state === "CLOSED") return;
+    if (this.restAt <= now) this.snd.rest();
     const ackAt = this.rcv.ackAt < 0 ? NEVER : this.rcv.ackAt;
-    this.context.timers.schedule(this, Math.min(this.sendAt, this.lifeAt, this.paceAt, ackAt));
+    this.context.timers.schedule(this, Math.min(this.sendAt, this.lifeAt, this.paceAt, ackAt, this.restAt));
   }
 
   // ---- inside ----
+
+  /** Sending something arms a timer, so it is looked at sooner or later. */
+  private get restAt(): Milliseconds {
+    if (this.snd.resting || this.sendTimer !== "none") return NEVER;
+    return Math.max(this.lastHeardAt, this.snd.lastSentAt) + REST_AFTER_MS;
+  }
 
   private tuneRings(tuner: ReceiveTuner, now: Milliseconds): void {
     const { rcv, snd } = this;
@@ -327,7 +330,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
       const ahead = rcv.assembler.reach(rcv.nxt);
       tuner.update(rcv.ring, ahead, snd.rtt.srtt, this.maxRingBytes(rcv.ring), now);
     }
-    if (snd.ring !== null) tuneSendRing(snd, this.maxRingBytes(snd.ring));
+    if (snd.ring !== null && !snd.resting) tuneSendRing(snd, this.maxRingBytes(snd.ring));
   }
 
   private maxRingBytes(ring: Ring): number {

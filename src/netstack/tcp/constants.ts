@@ -48,3 +48,6 @@ export const MAX_WINDOW_SHIFT = 14;
 
 /** TIME-WAIT is kept this long from a new connection of ours between the same two ends (RFC 6191). */
 export const TIME_WAIT_REUSE_MS = 1000;
+
+/** A connection over which nothing has come or gone for so long gives up what only one in use needs. */
+export const REST_AFTER_MS: Milliseconds = 10_000;

@@ -61,6 +61,7 @@ function startTimeWait(c: TcpConnection, now: Milliseconds): void {
   c.armSend("none", NEVER);
   c.armLife(now + c.context.options.timeWaitMs);
   c.layer.onTimeWait(c);
+  c.snd.release();
   releaseRings(c, false);
   tellUser(c, "closed");
 }
@@ -81,7 +82,7 @@ export function end(c: TcpConnection, why: TcpCloseReason, farewell: Farewell): 
   c.layer.forget(c);
   c.state = "CLOSED";
   c.context.timers.cancel(c);
-  c.snd.queue.clear();
+  c.snd.release();
   if (farewell !== "none") c.wantTurn();
   releaseRings(c, why !== "closed");
   tellUser(c, why);

@@ -12,16 +12,16 @@
  * to send and how segments look is in `transmit.ts` and `output.ts`.
  */
 import type { Milliseconds, Ring } from "../../base/index.js";
-import type { Counters } from "../counters.js";
-import type { CongestionControl } from "./congestion/index.js";
-import { DeliveryRate } from "./delivery-rate.js";
-import { Pacer } from "./pacer.js";
-import { LossRecovery } from "./recovery.js";
+import { type CongestionControl, createCongestionControl, isSoonRelearnt } from "./congestion/index.js";
+import type { DeliveryRate } from "./delivery-rate.js";
+import { Flight } from "./flight.js";
+import type { Pacer } from "./pacer.js";
+import type { LossRecovery } from "./recovery.js";
 import { RttEstimator } from "./rtt.js";
 import type { Segment } from "./segment.js";
-import type { SentEntriesPool } from "./sent-entries.js";
-import { LOST, RETRANSMITTED, SACKED, SENT_AT, SentQueue } from "./sent-queue.js";
+import { LOST, RETRANSMITTED, SACKED, SENT_AT, type SentQueue } from "./sent-queue.js";
 import { type Seq, seqAdd, seqDistance, seqLeq, seqLt } from "./seq.js";
+import type { TcpLayer } from "./tcp-layer.js";
 
 export class Sender {
   readonly iss: Seq;
@@ -47,12 +47,7 @@ export class Sender {
   ring: Ring | null = null;
   finSent = false;
   finSeq: Seq = 0;
-  readonly queue: SentQueue;
   readonly rtt: RttEstimator = new RttEstimator();
-  readonly congestion: CongestionControl;
-  readonly recovery: LossRecovery;
-  readonly pacer: Pacer;
-  readonly rate: DeliveryRate = new DeliveryRate();
   /** Of the last segment, sent once, that the current ACK delivered; negative when there was none. */
   latestRtt: Milliseconds = -1.1;
   lastSentAt: Milliseconds = -1.1;
@@ -60,26 +55,90 @@ export class Sender {
   stalledSince: Milliseconds = 0.1;
   /** Time-outs in a row without an acknowledgment of new data. */
   retransmits = 0;
+  /** It rests, and had a turn at which there was nothing to send. */
+  starved = false;
+  /** Null while it rests. */
+  private flight: Flight | null = null;
+  /** What the last flight knew of the path, if that is worth keeping. */
+  private model: CongestionControl | null = null;
+  private readonly layer: TcpLayer;
   private ringOffset = 0;
   /** Send times of the first and last segment, sent once, that the current ACK delivered; -1 for none. */
   private earliest: Milliseconds = -1.1;
   private latest: Milliseconds = -1.1;
 
-  constructor(
-    iss: Seq,
-    congested: boolean,
-    congestion: CongestionControl,
-    counters: Counters,
-    entries: SentEntriesPool,
-  ) {
-    this.queue = new SentQueue(entries);
+  constructor(iss: Seq, congested: boolean, layer: TcpLayer) {
     this.iss = iss;
     this.una = iss;
     this.nxt = iss;
     this.congested = congested;
-    this.congestion = congestion;
-    this.pacer = new Pacer(congestion);
-    this.recovery = new LossRecovery(this, counters);
+    this.layer = layer;
+  }
+
+  // ---- rest and flight ----
+
+  /** Nothing is outstanding, and what sending takes is not held. */
+  get resting(): boolean {
+    return this.flight === null;
+  }
+
+  get queue(): SentQueue {
+    return (this.flight ?? this.takeOff()).queue;
+  }
+
+  get congestion(): CongestionControl {
+    return (this.flight ?? this.takeOff()).congestion;
+  }
+
+  get recovery(): LossRecovery {
+    return (this.flight ?? this.takeOff()).recovery;
+  }
+
+  get pacer(): Pacer {
+    return (this.flight ?? this.takeOff()).pacer;
+  }
+
+  get rate(): DeliveryRate {
+    return (this.flight ?? this.takeOff()).rate;
+  }
+
+  private takeOff(): Flight {
+    const congestion =
+      this.model ?? createCongestionControl(this.congested, this.layer.context.options.congestion);
+    congestion.setMss(this.mss);
+    const flight = new Flight(this, congestion, this.layer);
+    if (this.starved) flight.rate.onAppLimited(0);
+    this.starved = false;
+    this.model = null;
+    this.flight = flight;
+    return flight;
+  }
+
+  /** Call while nothing is outstanding. */
+  rest(): void {
+    const { flight } = this;
+    if (flight === null) return;
+    if (this.congested && !isSoonRelearnt(flight.congestion, this.mss)) this.model = flight.congestion;
+    this.flight = null;
+  }
+
+  /** The connection is over. */
+  release(): void {
+    this.flight?.queue.clear();
+    this.flight = null;
+    this.model = null;
+  }
+
+  /** Payload bytes of a full segment, which the path or the peer has changed. */
+  setMss(mss: number): void {
+    this.mss = mss;
+    this.flight?.congestion.setMss(mss);
+  }
+
+  /** The way to the peer is another one. */
+  onPathChanged(): void {
+    this.model = null;
+    this.flight?.congestion.onPathChanged();
   }
 
   /** Before any byte was sent. */
@@ -110,9 +169,9 @@ export class Sender {
 
   /** RFC 6675 "pipe", in bytes. */
   get inFlight(): number {
-    const { queue } = this;
+    const { queue, recovery } = this.flight ?? this.takeOff();
     const pipe = this.outstanding - queue.sackedBytes - queue.lostBytes;
-    return Math.max(0, pipe - this.recovery.duplicateAcks * this.mss);
+    return Math.max(0, pipe - recovery.duplicateAcks * this.mss);
   }
 
   /** Our FIN was sent and is acknowledged. */
@@ -125,16 +184,21 @@ export class Sender {
    * acknowledged.
    */
   onAck(segment: Segment, now: Milliseconds): number {
+    const { flight } = this;
+    if (flight === null) {
+      this.windowChanged = this.updateWindow(segment);
+      return 0;
+    }
+    const { queue, rate, recovery } = flight;
     const priorInFlight = this.inFlight;
     const acked = seqDistance(segment.ack, this.una);
     this.earliest = -1;
-    this.recovery.spurious.onAck(segment.options);
-    this.recovery.rack.onAck(this.recovery.spurious.echoIsOlder);
-    this.rate.begin();
+    recovery.spurious.onAck(segment.options);
+    recovery.rack.onAck(recovery.spurious.echoIsOlder);
+    rate.begin();
     this.windowChanged = this.updateWindow(segment);
     let delivered = 0;
-    if (segment.options.sackCount > 0 && this.sackPermitted)
-      delivered = this.recovery.takeSacks(segment, now);
+    if (segment.options.sackCount > 0 && this.sackPermitted) delivered = recovery.takeSacks(segment, now);
     if (acked > 0) {
       delivered += this.shiftAcked(segment.ack, now);
       this.una = segment.ack;
@@ -144,8 +208,8 @@ export class Sender {
     }
     this.latestRtt = this.earliest >= 0 ? now - this.latest : -1;
     if (this.earliest >= 0) this.rtt.sample(now - this.earliest, now - this.latest, now);
-    if (acked > 0 || delivered > 0 || this.queue.count > 0) {
-      this.recovery.afterAck(delivered, acked, segment, priorInFlight, now);
+    if (acked > 0 || delivered > 0 || queue.count > 0) {
+      recovery.afterAck(delivered, acked, segment, priorInFlight, now);
     }
     if (acked === 0) return 0;
     const bytes = this.finAcked ? acked - 1 : acked;

@@ -45,7 +45,7 @@ export function armAfterSending(c: TcpConnection, now: Milliseconds): void {
 /** An ACK came. RFC 6298 §5.2–5.3: stop when all is acknowledged, restart when something new is. */
 export function armAfterAck(c: TcpConnection, progress: boolean, now: Milliseconds): void {
   const { snd } = c;
-  if (snd.queue.count === 0) {
+  if (snd.resting || snd.queue.count === 0) {
     if (c.sendTimer !== "persist" || snd.wnd > 0) c.armSend("none", NEVER);
     return;
   }
@@ -85,7 +85,7 @@ function probeTimeout(c: TcpConnection): Milliseconds {
 /** After a turn: data that the peer's window keeps back, with nothing outstanding, needs the persist timer. */
 export function armPersist(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
-  if (c.sendTimer !== "none" || snd.queue.count > 0 || snd.unsent <= 0 || !maySend(c.state)) return;
+  if (c.sendTimer !== "none" || snd.unsent <= 0 || snd.outstanding > 0 || !maySend(c.state)) return;
   c.persistCount = 0;
   snd.stalledSince = now;
   c.armSend("persist", now + snd.rtt.rto);
@@ -195,7 +195,7 @@ function isSilent(c: TcpConnection, now: Milliseconds): boolean {
  * connection that waits for nothing asks whether it is still known (RFC 9293 §3.8.4).
  */
 export function hasten(c: TcpConnection, now: Milliseconds): void {
-  c.snd.congestion.onPathChanged();
+  c.snd.onPathChanged();
   if (c.sendTimer !== "none") {
     // What was counted is the path's silence: whoever is there now has all its attempts to answer.
     c.snd.rtt.backoff = 0;
@@ -233,7 +233,7 @@ function onKeepAlive(c: TcpConnection, now: Milliseconds): void {
     c.keepAlivesSent = 0;
     return c.armLife(quietUntil);
   }
-  if (c.snd.queue.count > 0) return c.armLife(now + keepAliveIntervalMs);
+  if (c.snd.outstanding > 0) return c.armLife(now + keepAliveIntervalMs);
   if (c.keepAlivesSent >= keepAliveProbes) return c.finish("timeout");
   c.keepAlivesSent++;
   sendAck(c, seqAdd(c.snd.una, -1), now);

@@ -323,7 +323,7 @@ export class Target implements Link, StackHandler {
     if (seqLt(snd.nxt, snd.una)) throw new Error("SND.NXT is before SND.UNA");
     if (snd.wnd < 0 || snd.wnd > 0xffff << 14) throw new Error(`a window of ${snd.wnd}`);
     if (snd.mss < MIN_MSS || snd.mss > PACKET_BYTES) throw new Error(`segments of ${snd.mss}`);
-    if (!(snd.congestion.cwnd >= 0) || !(snd.congestion.pacingRate > 0)) {
+    if (!snd.resting && (!(snd.congestion.cwnd >= 0) || !(snd.congestion.pacingRate > 0))) {
       throw new Error(`cwnd ${snd.congestion.cwnd}, pacing ${snd.congestion.pacingRate}`);
     }
     if (!(snd.rtt.rto > 0 && snd.rtt.rto <= MAX_RTO_MS) || !(snd.rtt.srtt >= 0)) {

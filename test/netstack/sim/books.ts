@@ -5,7 +5,6 @@
 import { NEVER } from "../../../src/base/index.js";
 import type { Stack, TcpConnection } from "../../../src/netstack/index.js";
 import { LOST, SACKED } from "../../../src/netstack/tcp/sent-queue.js";
-import { seqDistance } from "../../../src/netstack/tcp/seq.js";
 import { isSynchronized, maySend } from "../../../src/netstack/tcp/states.js";
 
 /** What is wrong, or null. */
@@ -24,11 +23,13 @@ function auditTimers(stack: Stack, c: TcpConnection): string | null {
   const earliest = Math.min(c.sendAt, c.lifeAt, c.paceAt, ackAt);
   if (earliest !== NEVER && (c.heapIndex === -1 || c.wakeAt > earliest)) return "a timer is lost";
   if (c.heapIndex !== -1 && stack.pollAt() > c.wakeAt) return "the stack sleeps past a timer";
+  if (c.heapIndex === -1 && !snd.resting) return "nothing will ever let it rest";
   if ((c.sendTimer === "none") !== (c.sendAt === NEVER)) return `timer ${c.sendTimer} at ${c.sendAt}`;
   // Its turn is still to come, because the link takes nothing.
   if (c.queued || c.attachment.blocked) return null;
   if (rcv.ackNow && isSynchronized(c.state)) return "an ACK is owed and nobody sends it";
-  if (snd.queue.count > 0 && c.sendTimer === "none") return "nothing is waited for though bytes are out";
+  if (!snd.resting && snd.queue.count > 0 && c.sendTimer === "none")
+    return "nothing is waited for though bytes are out";
   if (c.state === "SYN-SENT" || c.state === "SYN-RECEIVED") {
     return c.sendTimer === "syn" ? null : "a handshake without a timer";
   }
@@ -39,6 +40,8 @@ function auditTimers(stack: Stack, c: TcpConnection): string | null {
 
 function auditScoreboard(c: TcpConnection): string | null {
   const { snd } = c;
+  const unknown = isSynchronized(c.state) && snd.outstanding !== 0;
+  if (snd.resting) return unknown ? "bytes are out of a sender at rest" : null;
   const { queue } = snd;
   let sacked = 0;
   let sackedCount = 0;
@@ -58,8 +61,5 @@ function auditScoreboard(c: TcpConnection): string | null {
   if (queue.count > 0 && (queue.startOf(0) !== snd.una || queue.endOf(queue.count - 1) !== snd.nxt)) {
     return "the scoreboard does not span what is outstanding";
   }
-  if (queue.count === 0 && isSynchronized(c.state) && seqDistance(snd.nxt, snd.una) !== 0) {
-    return "bytes are out that the scoreboard does not know";
-  }
-  return null;
+  return queue.count === 0 && unknown ? "bytes are out that the scoreboard does not know" : null;
 }

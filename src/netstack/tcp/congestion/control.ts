@@ -53,6 +53,11 @@ export function initialWindow(mss: number): number {
   return Math.min(INITIAL_WINDOW_SEGMENTS * mss, Math.max(2 * mss, 14_600));
 }
 
+/** Nothing was lost, and one round trip from the initial window on teaches as much: not worth remembering. */
+export function isSoonRelearnt(control: CongestionControl, mss: number): boolean {
+  return control.cwnd <= 2 * initialWindow(mss) && control.ssthresh === UNLIMITED;
+}
+
 /** Round trips below this are not paced: a timer per burst would cost more than the queue that it avoids. */
 export const SHORT_PATH_MS: Milliseconds = 2;
 /** Nor are windows below this: they leave in one system call, and any queue takes them. */

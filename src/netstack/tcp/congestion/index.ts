@@ -5,7 +5,7 @@ import { Cubic } from "./cubic.js";
 import { NewReno } from "./newreno.js";
 import { Unlimited } from "./unlimited.js";
 
-export type { CongestionControl } from "./control.js";
+export { type CongestionControl, isSoonRelearnt } from "./control.js";
 export { Bbr, Cubic, NewReno, Unlimited };
 
 /** @param congested whether the link is one where congestion happens */
