@@ -3,7 +3,7 @@
  * given one of them and never knows which.
  */
 
-/** One direction's ChaCha20-Poly1305 key (RFC 8439), working in place on the packet arena. */
+/** One direction's ChaCha20-Poly1305 key (RFC 8439), working on the packet arena. */
 export interface AeadKey {
   /**
    * Encrypts arena bytes [offset, offset + length) in place and writes the 16-byte tag right after them.
@@ -12,10 +12,11 @@ export interface AeadKey {
    */
   seal(offset: number, length: number, counter: number): void;
   /**
-   * Decrypts [offset, offset + length) in place when the tag after it is right; otherwise returns false and
-   * what the bytes then hold is undefined. `length` does not count the tag.
+   * Decrypts [offset, offset + length) when the tag after it is right: arena offset of the plaintext, which may be
+   * elsewhere and is valid until the next call of any key; or -1. What the bytes given then hold is undefined.
+   * `length` does not count the tag.
    */
-  open(offset: number, length: number, counter: number): boolean;
+  open(offset: number, length: number, counter: number): number;
   /** Wipes the key; any later call throws. */
   destroy(): void;
 }

@@ -142,7 +142,7 @@ class EvpAeadKey implements AeadKey {
     for (let i = 0; i < 4; i++) view.setUint32(tag + 4 * i, u32[shared.tagWord + i] as number, true);
   }
 
-  open(offset: number, length: number, counter: number): boolean {
+  open(offset: number, length: number, counter: number): number {
     const { context, shared } = this;
     const { arena, symbols, scratchAddress } = shared;
     if (context === 0) destroyed();
@@ -152,11 +152,11 @@ class EvpAeadKey implements AeadKey {
     const tag = offset + length;
     for (let i = 0; i < 4; i++) u32[shared.tagWord + i] = view.getUint32(tag + 4 * i, true);
     const data = shared.base + offset;
-    return (
+    const authentic =
       symbols.init(context, 0, 0, scratchAddress + NONCE_AT, 0, scratchAddress + PARAM_AT) === 1 &&
       (length === 0 || symbols.cipher(context, data, data, length) === length) &&
-      symbols.final(context, data + length, scratchAddress + OUT_LENGTH_AT) === 1
-    );
+      symbols.final(context, data + length, scratchAddress + OUT_LENGTH_AT) === 1;
+    return authentic ? offset : -1;
   }
 
   /** EVP_CIPHER_CTX_free wipes the key within. */

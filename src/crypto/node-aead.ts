@@ -43,7 +43,7 @@ class NodeAeadKey implements AeadKey {
     u8.set(cipher.getAuthTag(), offset + length);
   }
 
-  open(offset: number, length: number, counter: number): boolean {
+  open(offset: number, length: number, counter: number): number {
     if (!this.alive) destroyed();
     checkRange(this.arena, offset, length, 0, TAG_BYTES);
     writeNonce(this.nonceWords, 0, counter);
@@ -54,10 +54,10 @@ class NodeAeadKey implements AeadKey {
     try {
       decipher.final();
     } catch {
-      return false;
+      return -1;
     }
     u8.set(opened, offset);
-    return true;
+    return offset;
   }
 
   destroy(): void {

@@ -9,7 +9,7 @@
  *           └ reserve() returns here
  * ```
  *
- * Incoming datagrams arrive as GRO batches and are opened in place and handed to the stack.
+ * Incoming datagrams arrive as GRO batches, are opened one by one and handed to the stack.
  */
 import { type Address, ENDPOINT_BYTES, hasLocalAddress, type Milliseconds, NEVER } from "../base/index.js";
 import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT } from "../linux/index.js";
@@ -125,7 +125,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
       if (length <= 0) continue;
       const link = (device.receivedFrom as Peer).context as PeerLink | null;
       // The AEAD tag vouches for every byte, so the inner transport checksum need not be verified.
-      if (link !== null) stack.process(link, offset + HEADER_BYTES, length, now, true);
+      if (link !== null) stack.process(link, device.receivedAt, length, now, true);
     }
   }
 

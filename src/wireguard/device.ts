@@ -92,6 +92,8 @@ export class Device implements PeerHost {
   draining = false;
   /** After `process` returned > 0: who sent the packet. */
   receivedFrom: Peer | null = null;
+  /** And arena offset of the packet, valid until the next `process`. */
+  receivedAt = 0;
   private readonly byKey: Map<string, Peer> = new Map<string, Peer>();
   private readonly allowedIps: AllowedIps<Peer>;
   private readonly gate: HandshakeGate;
@@ -124,9 +126,9 @@ export class Device implements PeerHost {
   // ---- packets ----
 
   /**
-   * One received datagram, decrypted in place.
+   * One received datagram, whose bytes may be overwritten.
    * @param source arena offset of an endpoint record
-   * @returns > 0: an inner packet of that many bytes begins at `offset` + 16 and came from `receivedFrom`;
+   * @returns > 0: an inner packet of that many bytes begins at `receivedAt` and came from `receivedFrom`;
    *   0: handled; < 0: dropped for this reason (`dropReasonName`), and counted
    */
   process(offset: number, length: number, source: number, now: Milliseconds): number {
@@ -148,9 +150,9 @@ export class Device implements PeerHost {
     const counterAt = offset + TRANSPORT_COUNTER_AT;
     const counter = view.getUint32(counterAt, true) + view.getUint32(counterAt + 4, true) * 0x1_0000_0000;
     if (!keypair.canReceive(counter, now)) return Drop.expired;
-    const inner = offset + TRANSPORT_HEADER_BYTES;
     const innerLength = length - TRANSPORT_HEADER_BYTES - TAG_BYTES;
-    if (!keypair.receiveKey.open(inner, innerLength, counter)) return Drop.unauthentic;
+    const inner = keypair.receiveKey.open(offset + TRANSPORT_HEADER_BYTES, innerLength, counter);
+    if (inner === -1) return Drop.unauthentic;
     if (!keypair.replay.accept(counter)) return Drop.replayed;
     peer.received(keypair, source, length, now);
     if (innerLength === 0) return 0;
@@ -177,6 +179,7 @@ export class Device implements PeerHost {
     if (total > available) return Drop.malformed;
     if (owner !== peer) return Drop.notAllowed;
     this.receivedFrom = peer;
+    this.receivedAt = inner;
     return total;
   }
 

@@ -46,10 +46,12 @@ class Wire implements Link {
   deliver(to: Stack, link: Link, now: number): number {
     const { count } = this;
     for (let i = 0; i < count; i++) {
-      const [at, length] = [this.start + i * SLOT_BYTES, this.lengths[i] as number];
+      const length = this.lengths[i] as number;
+      let at = this.start + i * SLOT_BYTES;
       if (this.sealed) {
         key.seal(at, length, i);
-        if (!key.open(at, length, i)) throw new Error("does not open");
+        at = key.open(at, length, i);
+        if (at === -1) throw new Error("does not open");
       }
       to.process(link, at, length, now, true);
     }

@@ -137,7 +137,7 @@ function run(config: PumpConfig): void {
     arena.u8.set(message, buffer);
     writeEndpoint(arena.u8, source, { address: Address.from(address), port });
     const length = device.process(buffer, message.length, source, now());
-    if (length > 0) receive(arena.u8.slice(buffer + HEADER_BYTES, buffer + HEADER_BYTES + length));
+    if (length > 0) receive(arena.u8.slice(device.receivedAt, device.receivedAt + length));
     rearm();
   });
   socket.bind(config.port, () => say({ event: "ready", crypto: suite.name }));

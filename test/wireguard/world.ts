@@ -134,7 +134,8 @@ export class Host {
     if (to.family === from.address.family) to.write(this.arena.u8, this.source + LOCAL_ADDRESS_AT);
     const result = this.device.process(at, datagram.bytes.length, this.source, this.world.now);
     if (result > 0) {
-      const bytes = this.arena.u8.slice(at + 16, at + 16 + result);
+      const { receivedAt } = this.device;
+      const bytes = this.arena.u8.slice(receivedAt, receivedAt + result);
       this.received.push({ from: this.device.receivedFrom as Peer, bytes });
     }
     this.results.push(result < 0 ? dropReasonName(result) : result);
