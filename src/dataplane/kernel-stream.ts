@@ -20,10 +20,14 @@ import type { Context } from "./context.js";
 import type { Source } from "./loop.js";
 
 /** Most bytes read from one socket per turn, so that one fast sender cannot starve the rest. */
-const READ_BUDGET_BYTES = 256 * 1024;
-/** What one read may bring: little from a socket that says little, so that thousands of them fit the pool. */
+const READ_BUDGET_BYTES = 512 * 1024;
+/**
+ * What one read may bring: little from a socket that says little, so that thousands of them fit the pool. One that is
+ * always full is read as much at once as the turn allows: each read acknowledges and wakes whoever fills it, which in
+ * reads of 128 KiB took a sixth of the agent's time in a download.
+ */
 const MIN_READ_BYTES = 4 * 1024;
-const MAX_READ_BYTES = 128 * 1024;
+const MAX_READ_BYTES: number = READ_BUDGET_BYTES;
 /** What a stream socket is watched for, from its first moment in the loop. */
 export const STREAM_EVENTS: number = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
