@@ -4,7 +4,7 @@
  */
 import type { DataplaneStatus, FromDataplane, ToDataplane } from "../api/index.js";
 import { CzctlError, type Logger } from "../base/index.js";
-import { type DataplaneExit, DataplaneProcess } from "../dataplane/index.js";
+import { type DataplaneExit, DataplaneProcess, spawnDataplane } from "../dataplane/index.js";
 
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5_000;
@@ -65,9 +65,7 @@ export class DataplaneKeeper {
     const { entry, log, opening, onMessage } = this.#options;
     this.#failed = null;
     this.#startedAt = performance.now();
-    const child = DataplaneProcess.spawn({
-      fds: [],
-      ...(entry === undefined ? {} : { entry }),
+    const child = new DataplaneProcess(spawnDataplane([], entry), {
       onMessage: message => {
         if (message.type === "ready") {
           this.#ready = true;

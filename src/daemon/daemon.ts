@@ -23,6 +23,7 @@ import {
 } from "../catalog/index.js";
 import type { ResponderPorts } from "../dns/index.js";
 import { type Measured, serveMetrics } from "../telemetry/index.js";
+import type { Ahead } from "./ahead.js";
 import { type Handlers, serveApi } from "./api-server.js";
 import { type DaemonParts, daemonStatus, upSummary } from "./daemon-status.js";
 import { type Device, openDevice } from "./device.js";
@@ -49,7 +50,9 @@ export interface DaemonOptions {
   /** `CZCTL_DISABLE_OFFLOADS` */
   disableOffloads: readonly string[];
   /** Script to run instead of the data plane (tests). */
-  dataplaneEntry?: string;
+  dataplaneEntry: string | undefined;
+  /** What was started before this code was loaded. */
+  ahead: Ahead | null;
   /** The process that watches over this one. */
   supervisorPid: number;
   progress(message: string): void;
@@ -88,6 +91,7 @@ export class Daemon {
   #metrics: Server | undefined;
   #stopping: Promise<void> | undefined;
   #leftover: Problem | null = null;
+  #ahead: Ahead | null;
   /** Changes of session, one after the other. */
   #switching: Promise<void> = Promise.resolve();
 
@@ -105,6 +109,7 @@ export class Daemon {
 
   private constructor(options: DaemonOptions) {
     this.#options = options;
+    this.#ahead = options.ahead;
     this.#warnings = new Warnings(options.log);
     this.#state = loadState(options.settings.stateDir);
     this.#savedState = JSON.stringify(this.#state);
@@ -119,6 +124,7 @@ export class Daemon {
       lastRange: this.#state.serviceRange,
       ula: this.#state.ula,
       tso: !disableOffloads.includes("tso"),
+      tunFile: this.#ahead?.tunFile,
       log,
     });
     this.#state.serviceRange = this.#device.range.toString();
@@ -160,7 +166,9 @@ export class Daemon {
       onChange: () => this.#schedule(),
       onDeviceGone: () => this.#options.onDeviceGone(),
       ...(dataplaneEntry === undefined ? {} : { entry: dataplaneEntry }),
+      ...(this.#ahead === null ? {} : { ahead: this.#ahead.dataplane }),
     });
+    this.#ahead = null;
     this.#session = session;
     progress(`connecting to ${session.endpoint}`);
     session.start().catch(error => log.error("cannot start the session", { error }));

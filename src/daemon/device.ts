@@ -32,6 +32,8 @@ export interface DeviceOptions {
   lastRange: string | null;
   ula: string;
   tso: boolean;
+  /** Opened already (`openTunFile`). */
+  tunFile: number | undefined;
   log: Logger;
 }
 
@@ -54,7 +56,7 @@ export interface Device {
 export async function openDevice(options: DeviceOptions): Promise<Device> {
   const range = await findServiceRange(options.wantedRange, options.lastRange);
   const ula = Prefix.from(options.ula);
-  const tun = await openFreeTun(options.tso);
+  const tun = await openFreeTun(options);
   try {
     const { device } = new VirtualAddresses(range, ula);
     setLink(tun.name, { mtu: TUN_MTU, txQueuePackets: TX_QUEUE_PACKETS, linkLocal: false, up: true });
@@ -81,7 +83,7 @@ export async function openDevice(options: DeviceOptions): Promise<Device> {
   };
 }
 
-async function openFreeTun(tso: boolean): Promise<TunDevice> {
+async function openFreeTun({ tso, tunFile }: DeviceOptions): Promise<TunDevice> {
   const existing = new Set(listLinks().map(link => link.name));
   for (let number = 0; number < DEVICES_MAX; number++) {
     const name = `czctl${number}`;
@@ -89,7 +91,7 @@ async function openFreeTun(tso: boolean): Promise<TunDevice> {
     const uapi = uapiSocketPath(name);
     if (uapi !== null && (await isListening(uapi))) continue;
     try {
-      return openTun({ name, tso });
+      return openTun({ name, tso, file: tunFile });
     } catch (error) {
       if (errnoOf(error) !== EBUSY) throw error;
     }

@@ -3,6 +3,7 @@
  * to the agent, and the catalog that the agent tells. Says when something changed; what follows from that is
  * the daemon's.
  */
+import type { ChildProcess } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -19,7 +20,7 @@ import {
 } from "../api/index.js";
 import { LineLimiter, type Logger, type Prefix } from "../base/index.js";
 import { Catalog, type VirtualPair } from "../catalog/index.js";
-import { type DataplaneExit, DataplaneProcess } from "../dataplane/index.js";
+import { type DataplaneExit, DataplaneProcess, spawnDataplane } from "../dataplane/index.js";
 import { CatalogClient } from "./catalog-client.js";
 import { isTooMany, SERVICES_MAX } from "./catalog-events.js";
 import { AgentEndpoint } from "./endpoint.js";
@@ -52,6 +53,8 @@ export interface SessionOptions {
   onDeviceGone(): void;
   /** Script to run instead of the data plane (tests). */
   entry?: string;
+  /** The first data plane, started already on the same TUN descriptor. */
+  ahead?: ChildProcess;
 }
 
 export interface TeamspaceInfo {
@@ -75,6 +78,7 @@ export class Session {
   #endpoint: AgentEndpoint;
   #client: CatalogClient;
   #dataplane: DataplaneProcess | null = null;
+  #ahead: ChildProcess | undefined;
   #startedAt = 0;
   #quickFailures = 0;
   #shookHands = false;
@@ -89,6 +93,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.space = options.space;
+    this.#ahead = options.ahead;
     this.#endpoint = new AgentEndpoint(options.space.credential.agent.endpoint, options.ours);
     this.#client = new CatalogClient({
       socketPath: options.controlSocketPath,
@@ -115,6 +120,7 @@ export class Session {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#client.stop();
+    this.#ahead?.kill("SIGKILL");
     await this.#dataplane?.stop();
     await rm(this.#options.controlSocketPath, { force: true });
     if (this.#options.uapiSocketPath !== undefined) await rm(this.#options.uapiSocketPath, { force: true });
@@ -180,16 +186,16 @@ export class Session {
   }
 
   async #spawn(): Promise<void> {
-    const { controlSocketPath, uapiSocketPath, tun } = this.#options;
+    const { controlSocketPath, uapiSocketPath, tun, entry } = this.#options;
     // A killed predecessor could not remove them.
     await rm(controlSocketPath, { force: true });
     if (uapiSocketPath !== undefined) await rm(uapiSocketPath, { force: true });
     if (this.#stopping.signal.aborted) return;
     this.#startedAt = performance.now();
     this.#path = this.#endpoint.route();
-    this.#dataplane = DataplaneProcess.spawn({
-      ...(this.#options.entry === undefined ? {} : { entry: this.#options.entry }),
-      fds: [tun.fd],
+    const child = this.#ahead ?? spawnDataplane([tun.fd], entry);
+    this.#ahead = undefined;
+    this.#dataplane = new DataplaneProcess(child, {
       onMessage: message => this.#takeMessage(message),
       onExit: exit => this.#dataplaneGone(exit),
     });

@@ -1,13 +1,12 @@
 /**
- * The data plane as a child process, for the daemon and for the agent: starts it, carries messages
+ * The data plane as a child process (`spawn.ts`), for the daemon and for the agent: carries messages
  * (`api/dataplane.ts`), notices its end. Starting it again is its owner's decision.
  *
  * The child parses hostile bytes, so what it says is not believed: each line is checked against the contract,
  * and a child that breaks it is killed.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
-import { fileURLToPath } from "node:url";
 import type { DataplaneStatus, FlowStatus, FromDataplane, ToDataplane } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
 import { parseFromDataplane } from "./messages.js";
@@ -24,17 +23,10 @@ export interface DataplaneExit {
   violation?: string;
 }
 
-export interface DataplaneOptions {
-  /** Script to run instead of the real one (tests). */
-  entry?: string;
-  /** Descriptors that the child gets as 4, 5, … */
-  fds: readonly number[];
+export interface DataplaneEvents {
   onMessage(message: FromDataplane): void;
   onExit(exit: DataplaneExit): void;
 }
-
-/** The packet path makes no garbage: a nursery of V8's default size would only be resident. In MiB. */
-const V8_OPTIONS = ["--max-semi-space-size=4"];
 
 interface Pending {
   resolve(value: never): void;
@@ -52,23 +44,14 @@ export class DataplaneProcess {
   #nextId = 1;
   #violation: string | undefined;
 
-  /** Starts the child; it waits for the `start` message. */
-  static spawn(options: DataplaneOptions): DataplaneProcess {
-    const entry = options.entry ?? fileURLToPath(new URL("../dataplane/main.js", import.meta.url));
-    const child = spawn(process.execPath, [...process.execArgv, ...V8_OPTIONS, entry], {
-      stdio: ["ignore", "inherit", "inherit", "pipe", ...options.fds],
-      cwd: "/",
-    });
-    return new DataplaneProcess(child, options);
-  }
-
-  private constructor(child: ChildProcess, options: DataplaneOptions) {
+  /** @param child from `spawnDataplane`, maybe a while ago */
+  constructor(child: ChildProcess, events: DataplaneEvents) {
     this.#child = child;
     this.pid = child.pid ?? -1;
     this.#socket = child.stdio[3] as Socket;
     // Its end is reported by "exit"; a message to a dying child is lost like one to a dead child.
     this.#socket.on("error", () => {});
-    readLines(this.#socket, LINE_LIMIT_BYTES, line => this.#receive(line, options));
+    readLines(this.#socket, LINE_LIMIT_BYTES, line => this.#receive(line, events));
     this.exited = new Promise(resolve => {
       const gone = (code: number | null, signal: string | null): void => {
         this.#socket.destroy();
@@ -76,10 +59,12 @@ export class DataplaneProcess {
         const exit: DataplaneExit = { code, signal };
         if (this.#violation !== undefined) exit.violation = this.#violation;
         resolve(exit);
-        options.onExit(exit);
+        events.onExit(exit);
       };
-      child.once("exit", gone);
-      child.once("error", () => gone(null, null));
+      const { pid, exitCode, signalCode } = child;
+      if (pid === undefined || exitCode !== null || signalCode !== null) {
+        setImmediate(gone, exitCode, signalCode);
+      } else child.once("exit", gone);
     });
   }
 
@@ -106,7 +91,7 @@ export class DataplaneProcess {
     clearTimeout(timer);
   }
 
-  #receive(line: string | null, options: DataplaneOptions): void {
+  #receive(line: string | null, events: DataplaneEvents): void {
     const message = line === null ? null : parseFromDataplane(line);
     if (message === null) {
       this.#violation =
@@ -117,7 +102,7 @@ export class DataplaneProcess {
     }
     if (message.type === "status") this.#settle(message.id)?.resolve(message.status as never);
     else if (message.type === "flows") this.#settle(message.id)?.resolve(message.flows as never);
-    else options.onMessage(message);
+    else events.onMessage(message);
   }
 
   #settle(id: number): Pending | undefined {

@@ -26,5 +26,6 @@ export * from "./routes.js";
 export * from "./rules.js";
 export * from "./socket.js";
 export * from "./tun.js";
+export { openTunFile } from "./tun-file.js";
 export * from "./udp.js";
 export * from "./virtio.js";

@@ -11,12 +11,9 @@
  */
 import type { Arena } from "../base/index.js";
 import { systemError } from "./errors.js";
-import { addressOf, EINTR, EINVAL, libc, scratch, scratchAddress, scratchText, settle } from "./ffi.js";
+import { addressOf, EINTR, EINVAL, libc, scratch, scratchAddress, settle } from "./ffi.js";
+import { openTunFile } from "./tun-file.js";
 import { VIRTIO_NET_HDR_BYTES, virtioNet } from "./virtio.js";
-
-const O_RDWR = 2;
-const O_NONBLOCK = 0x800;
-const O_CLOEXEC = 0x80000;
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
@@ -30,14 +27,14 @@ const TUN_F_TSO6 = 0x04;
 
 const IFNAMSIZ = 16;
 const IFREQ_BYTES = 40;
-const ENOENT = 2;
-const ENXIO = 6;
 
 export interface TunOptions {
   /** Device name, at most 15 bytes; "%d" becomes the first free number. */
   name: string;
   /** Ask for 64 KiB TCP segments. */
   tso: boolean;
+  /** From `openTunFile`, and the caller's also after a failure; absent: a new one. */
+  file?: number | undefined;
 }
 
 export interface TunDevice {
@@ -54,19 +51,12 @@ export function openTun(options: TunOptions): TunDevice {
   if (options.name === "" || Buffer.byteLength(options.name) >= IFNAMSIZ || /[/\s:]/.test(options.name)) {
     throw new RangeError(`not a device name: ${JSON.stringify(options.name)}`);
   }
-  const fd = settle(libc.open(scratchText("/dev/net/tun"), O_RDWR | O_NONBLOCK | O_CLOEXEC, 0));
-  if (fd === -ENOENT || fd === -ENXIO) {
-    throw systemError("open /dev/net/tun", "open", fd, {
-      code: "TUN_UNAVAILABLE",
-      hint: "Load the kernel module (sudo modprobe tun), or give the container the device /dev/net/tun.",
-    });
-  }
-  if (fd < 0) throw systemError("open /dev/net/tun", "open", fd);
+  const fd = options.file ?? openTunFile();
   try {
     const name = attach(fd, options);
     return { fd, name, tso: negotiate(fd, options.tso) };
   } catch (error) {
-    libc.close(fd);
+    if (options.file === undefined) libc.close(fd);
     throw error;
   }
 }
