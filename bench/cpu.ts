@@ -18,6 +18,13 @@ export function cpuSeconds(pids: readonly number[]): number {
   return ticks / TICKS_PER_SECOND;
 }
 
+/** Since it was started, to a hundredth of a second. */
+export function ageMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+  const uptimeSeconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+  return (uptimeSeconds - Number(fields[19]) / TICKS_PER_SECOND) * 1000;
+}
+
 export interface Machine {
   cpu: string;
   cores: number;

@@ -19,6 +19,7 @@ import { describeMachine } from "./cpu.js";
 import { type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
+import { collections } from "./scenarios/collections.js";
 import { dns } from "./scenarios/dns.js";
 import { flows } from "./scenarios/flows.js";
 import { footprint } from "./scenarios/footprint.js";
@@ -49,6 +50,7 @@ const SCENARIOS: readonly Scenario[] = [
   stack,
   ledger,
   footprint,
+  collections,
   dns,
   growth,
   impaired,

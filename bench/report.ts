@@ -38,6 +38,7 @@ const GOALS: Goal[] = [
   { scenario: "dns", variants: ["alone", "beside a download"], least: 20_000 },
   { scenario: "footprint", variants: ["resident"], most: 120 },
   { scenario: "footprint", variants: ["added by 5000 flows"], most: 25 },
+  { scenario: "collections", variants: ["laptop, longest", "agent, longest"], most: 5 },
   { scenario: "growth", variants: ["10 minutes, last third over the second"], most: 5 },
   { scenario: "footprint", variants: ["idle CPU"], most: 0.5 },
   { scenario: "footprint", variants: ["wake-ups"], most: 10 },

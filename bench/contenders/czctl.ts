@@ -1,5 +1,5 @@
 import { catalogText } from "../../test/lab/catalog.js";
-import { type Czctl, makeTeamspace } from "../../test/lab/czctl.js";
+import { type Agent, type Czctl, makeTeamspace } from "../../test/lab/czctl.js";
 import type { Sandbox } from "../../test/lab/sandbox.js";
 import type { Topology } from "../../test/lab/topology.js";
 import { type Contender, type Running, SERVICE_ADDRESS, SERVICE_PORTS } from "../contender.js";
@@ -7,11 +7,14 @@ import { type Contender, type Running, SERVICE_ADDRESS, SERVICE_PORTS } from "..
 export interface RunningCzctl extends Running {
   /** The command on the laptop. */
   cli: Czctl;
+  agent: Agent;
 }
 
-export const czctl: Contender & {
+interface CzctlContender extends Contender {
   start(sandbox: Sandbox, topology: Topology): Promise<RunningCzctl>;
-} = {
+}
+
+const contender = (nodeFlags: readonly string[]): CzctlContender => ({
   name: "czctl",
   needs: ["/dev/net/tun"],
   async start(sandbox, { laptop, cluster }) {
@@ -26,9 +29,10 @@ export const czctl: Contender & {
         ]),
       },
     ]);
-    const { agent, czctl } = await makeTeamspace({ sandbox, laptop, cluster }, catalog);
+    const { agent, czctl } = await makeTeamspace({ sandbox, laptop, cluster }, catalog, nodeFlags);
     return {
       cli: czctl,
+      agent,
       target: await czctl.address("speed.bench"),
       async pids() {
         const { dataplane } = await czctl.status();
@@ -36,4 +40,8 @@ export const czctl: Contender & {
       },
     };
   },
-};
+});
+
+export const czctl: CzctlContender = contender([]);
+/** Its processes write a line per garbage collection. */
+export const tracedCzctl: CzctlContender = contender(["--trace-gc"]);

@@ -23,7 +23,7 @@ export async function startDetached(
   lock: { fd: number; describe(pid: number): void },
 ): Promise<UpSummary> {
   const logFd = openLog(join(settings.stateDir, LOG_FILE));
-  const child = spawn(process.execPath, [SUPERVISOR_ENTRY], {
+  const child = spawn(process.execPath, [...process.execArgv, SUPERVISOR_ENTRY], {
     stdio: ["ignore", logFd, logFd, "pipe", lock.fd],
     env: childEnvironment(process.env, settings),
     cwd: "/",

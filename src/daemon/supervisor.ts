@@ -79,7 +79,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
 
 async function runDaemon(options: SupervisorOptions, upPipeFd: number | undefined): Promise<DaemonExit> {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [options.entry ?? DAEMON_ENTRY], {
+  const child = spawn(process.execPath, [...process.execArgv, options.entry ?? DAEMON_ENTRY], {
     stdio: ["pipe", "inherit", "inherit", upPipeFd ?? "ignore", options.lockFd],
     env: { ...options.env, [UP_PIPE]: upPipeFd === undefined ? "" : "1" },
     cwd: "/",

@@ -16,9 +16,12 @@ type ExecOptions = ProgramOptions & { timeoutMs?: number };
 /** The `czctl` command on one host. */
 export class Czctl {
   readonly host: Host;
+  /** Of node itself: what `up` starts inherits them. */
+  readonly #nodeFlags: readonly string[];
 
-  constructor(host: Host) {
+  constructor(host: Host, nodeFlags: readonly string[] = []) {
     this.host = host;
+    this.#nodeFlags = nodeFlags;
   }
 
   exec(args: string[], options: ExecOptions = {}): Promise<Result> {
@@ -42,7 +45,8 @@ export class Czctl {
   }
 
   async up(args: string[] = []): Promise<void> {
-    await this.run(["up", ...args], { timeoutMs: 20_000 });
+    const command = [...this.#nodeFlags, CLI, "up", ...args];
+    await this.host.run(process.execPath, command, { timeoutMs: 20_000 });
   }
 
   /** Until the catalog stream is there (again). */
@@ -79,6 +83,8 @@ export interface AgentOptions {
   /** The catalog file's text. */
   catalog: string;
   endpoint?: string;
+  /** Of node itself, for `agent run` and its data plane. */
+  nodeFlags?: readonly string[];
 }
 
 export class Agent {
@@ -86,14 +92,16 @@ export class Agent {
   readonly host: Host;
   readonly dir: string;
   readonly catalogFile: string;
+  readonly #nodeFlags: readonly string[];
   /** The control process; replaced by `start()`. */
   program: Program | undefined;
 
-  private constructor(sandbox: Sandbox, host: Host, dir: string) {
+  private constructor(sandbox: Sandbox, host: Host, dir: string, nodeFlags: readonly string[] = []) {
     this.sandbox = sandbox;
     this.host = host;
     this.dir = join(dir, "state");
     this.catalogFile = join(dir, "services.yaml");
+    this.#nodeFlags = nodeFlags;
   }
 
   /** `agent init`, then `agent run`. */
@@ -101,7 +109,7 @@ export class Agent {
     const dir = join(host.dir, options.name ?? "agent");
     mkdirSync(dir);
     if (sandbox.root) chownSync(dir, NOBODY, NOBODY);
-    const agent = new Agent(sandbox, host, dir);
+    const agent = new Agent(sandbox, host, dir, options.nodeFlags);
     agent.writeCatalog(options.catalog);
     await agent.run(["init", "--endpoint", options.endpoint ?? `${AGENT_ADDRESS}:${AGENT_PORT}`]);
     await agent.start();
@@ -114,7 +122,9 @@ export class Agent {
 
   #command(args: string[]): [string, string[]] {
     const [verb = "", ...rest] = args;
-    return unprivileged(this.sandbox, process.execPath, [CLI, "agent", verb, "--dir", this.dir, ...rest]);
+    const flags = verb === "run" ? this.#nodeFlags : [];
+    const command = [...flags, CLI, "agent", verb, "--dir", this.dir, ...rest];
+    return unprivileged(this.sandbox, process.execPath, command);
   }
 
   exec(args: string[]): Promise<Result> {
@@ -154,9 +164,10 @@ export class Agent {
 export async function makeTeamspace(
   lab: { sandbox: Sandbox; laptop: Host; cluster: Host },
   catalog: string,
+  nodeFlags: readonly string[] = [],
 ): Promise<{ agent: Agent; czctl: Czctl }> {
-  const agent = await Agent.make(lab.sandbox, lab.cluster, { catalog });
-  const czctl = new Czctl(lab.laptop);
+  const agent = await Agent.make(lab.sandbox, lab.cluster, { catalog, nodeFlags });
+  const czctl = new Czctl(lab.laptop, nodeFlags);
   await czctl.run(["space", "add", await agent.invite("laptop")]);
   await czctl.up();
   await czctl.waitUntilConnected();
