@@ -5,7 +5,6 @@
 import { type PeerStatus, packageVersion } from "../api/index.js";
 import type { CzctlError, Logger } from "../base/index.js";
 import { isLabel } from "../catalog/index.js";
-import type { MetricsEndpoint } from "../telemetry/index.js";
 import { liveStatus, pokeAgent } from "./admin.js";
 import { ClusterState } from "./cluster-state.js";
 import {
@@ -50,8 +49,8 @@ export interface AgentRunOptions {
   catalog?: string;
   /** The catalog comes from a cluster instead. */
   kubernetes?: KubernetesOptions;
-  /** Where /metrics, /healthz and /readyz are served; nowhere without it. */
-  metrics?: MetricsEndpoint;
+  /** TCP port of /metrics, /healthz and /readyz; without it there is none. */
+  metricsPort?: number;
   /** How long open flows may go on after `signal` has aborted; default: 0. */
   drainMs?: number;
   /** Ends the run; the promise then resolves. */
@@ -127,7 +126,7 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
 }
 
 async function runOn(options: AgentRunOptions): Promise<void> {
-  const { dir, signal, log, dataplaneEntry, metrics, drainMs = 0 } = options;
+  const { dir, signal, log, dataplaneEntry, metricsPort, drainMs = 0 } = options;
   const config = await readAgentConfig(dir);
   await checkPermissions(dir);
   if (signal.aborted) return;
@@ -145,7 +144,7 @@ async function runOn(options: AgentRunOptions): Promise<void> {
     version: packageVersion(),
     disableOffloads: readDisabledOffloads(process.env.CZCTL_DISABLE_OFFLOADS),
     callsDevices: options.kubernetes?.secret === undefined,
-    ...(metrics === undefined ? {} : { metrics }),
+    ...(metricsPort === undefined ? {} : { metricsPort }),
     ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
   });
   const aborted = new Promise<void>(resolve =>

@@ -1,6 +1,7 @@
 /** The model-based congestion control and its pacer, over simulated links and alone. */
 import t from "tap";
 import { Bbr } from "../../src/netstack/tcp/congestion/index.js";
+import { Train } from "../../src/netstack/tcp/congestion/train.js";
 import type { AckSample } from "../../src/netstack/tcp/delivery-rate.js";
 import { Pacer } from "../../src/netstack/tcp/pacer.js";
 import { Pair } from "./sim/pair.js";
@@ -31,6 +32,64 @@ function share(congestion: "bbr" | "cubic", conditions: LinkConditions, bytes: n
   if (!end.sink.finished || end.sink.wrongAt !== -1) return 0;
   return bytes / (pair.world.now - start) / RATE;
 }
+
+/** Milliseconds from the SYN until `bytes` have arrived. */
+function timeFor(bytes: number, conditions: LinkConditions, shape?: (pair: Pair) => void): number {
+  const pair = new Pair({ seed: 5, link: conditions, down: 2 * bytes, stack: { congestion: "bbr" } });
+  const end = pair.connect();
+  const start = pair.world.now;
+  shape?.(pair);
+  pair.world.run(60_000, () => end.sink.taken >= bytes);
+  return pair.world.now - start;
+}
+
+t.test("§5.3.1: start-up quadruples while the ACKs of whole flights vouch for it", async t => {
+  // 2 + n round trips for 10 (4^n - 1) / 3 segments, up to half of what fills the path; doubling takes three more.
+  const ms = timeFor(1_000_000, link(66, 0));
+  t.ok(ms > 5 * 66 && ms < 7.5 * 66, `1 MB after ${(ms / 66).toFixed(1)} round trips`);
+  const lossy = timeFor(1_000_000, link(66, 0.02));
+  t.ok(lossy < 9 * 66, `with 2 % loss after ${(lossy / 66).toFixed(1)}`);
+});
+
+t.test("§5.3.1: a bucket of tokens that vouches for more than the path holds does no harm", async t => {
+  let lost = 0;
+  const bucket = ({ world, serverLink, clientLink }: Pair): void => {
+    let [tokens, last, busy] = [65_536, 0, 0];
+    serverLink.filter = packet => {
+      const { now } = world;
+      tokens = Math.min(65_536, tokens + (now - last) * 1250);
+      last = now;
+      busy = Math.max(busy, now);
+      if (tokens >= packet.length && busy === now) tokens -= packet.length;
+      else if (busy - now < 100) busy += packet.length / 1250;
+      else lost++;
+      if (busy - now < 100) clientLink.arriveAt(busy + 33, packet.slice());
+      return false;
+    };
+  };
+  const ms = timeFor(2_000_000, link(66, 0), bucket);
+  t.ok(ms > 1500 && ms < 2100, `2 MB at 10 Mbit/s after ${ms.toFixed(0)} ms`);
+  t.ok(lost < 200, `${lost} packets lost of a queue of 90`);
+});
+
+t.test("Train: the rate of a flight, less its first ACK; the lower one of two", async t => {
+  const train = new Train();
+  const ack = (at: number, delivered: number, roundStart = false): void =>
+    train.onSample({ delivered, roundStart, now: at } as AckSample, 1000);
+  t.equal(train.rate, 0);
+  ack(100, 10_000, true);
+  t.equal(train.rate, 0, "all at once says nothing");
+  ack(200, 2000, true);
+  for (let i = 1; i <= 4; i++) ack(200 + i, 2000);
+  t.equal(train.rate, 2000);
+  ack(300, 2000, true);
+  t.equal(train.rate, 2000, "the last flight's, until this one has its own");
+  for (let i = 1; i <= 4; i++) ack(300 + i / 2, 2000);
+  t.equal(train.rate, 2000);
+  ack(400, 2000, true);
+  for (let i = 1; i <= 4; i++) ack(400 + 4 * i, 2000);
+  t.equal(train.rate, 500);
+});
 
 t.test("random loss does not slow it down", async t => {
   const bytes = 10_000_000;

@@ -10,10 +10,10 @@ import type { Sender } from "./sender.js";
 /** Shorter measurements would see bursts, not rates. */
 const MIN_ROUND_MS: Milliseconds = 10;
 
-/** Start-ups double, or more, in each round trip, and what is sent now was allowed one round trip ago. */
-const HEADROOM = 8;
+/** Start-ups double or quadruple in each round trip, and what is sent now was allowed one round trip ago. */
+const HEADROOM = 16;
 
-/** For the receiving end: what arrived within a round trip, three doublings later, must fit. */
+/** For the receiving end: what arrived within a round trip, two quadruplings later, must fit. */
 export class ReceiveTuner {
   private since: Milliseconds = -1.1;
   private head = 0;

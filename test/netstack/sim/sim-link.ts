@@ -170,7 +170,8 @@ export class SimLink implements Link {
     this.arriveAt(this.world.now + this.conditions.delayMs, error);
   }
 
-  private arriveAt(at: Milliseconds, packet: Uint8Array): void {
+  /** Hands `packet` to this end, at `at`. */
+  arriveAt(at: Milliseconds, packet: Uint8Array): void {
     this.world.schedule(at, now => this.arrive(packet, now));
   }
 

@@ -20,6 +20,7 @@ import type { Milliseconds } from "../../../base/index.js";
 import type { AckSample } from "../delivery-rate.js";
 import { Aggregation } from "./aggregation.js";
 import { type CongestionControl, initialWindow, SHORT_PATH_MS, UNLIMITED } from "./control.js";
+import { LEAP_GROWTH, StartUp } from "./start-up.js";
 
 /** 4 ln 2: doubles the rate each round (§5.3.1.1). */
 const STARTUP_GAIN = 2.77;
@@ -31,9 +32,6 @@ const PROBE_SEEN = 2;
 const PROBE_SUCCESS = 1.2;
 /** Window over the bandwidth-delay product: room for delayed ACKs, and to see a faster path (§5.6.4.2). */
 const WINDOW_GAIN = 2;
-/** Start-up is over when three rounds have brought less than a quarter more (§5.3.1.2). */
-const GROWTH = 1.25;
-const FLAT_ROUNDS = 3;
 /** Rounds over which the maximum of the bandwidth is taken. */
 const FILTER_ROUNDS = 10;
 /** Share of a round's bytes whose loss means a full queue, not a bad line. */
@@ -46,11 +44,6 @@ const ECN_BETA = 0.85;
 const BOUND_GROWTH = 1.1;
 const PROBE_RTT_INTERVAL_MS: Milliseconds = 10_000;
 const PROBE_RTT_MS: Milliseconds = 200;
-/** A queue this long (as in RFC 9406 §4.3), for so many ACKs in a row, and start-up has reached the path's rate. */
-const MIN_DELAY_MS: Milliseconds = 4;
-const MAX_DELAY_MS: Milliseconds = 16;
-const DELAY_DIVISOR = 8;
-const DELAYED_ACKS = 8;
 
 type Phase = "startup" | "drain" | "cruise" | "probe-rtt";
 
@@ -84,11 +77,7 @@ export class Bbr implements CongestionControl {
   private roundLost = 0;
   /** A round whose samples the application held down cannot show that the path is full. */
   private roundLimited = false;
-  /** ACKs in a row that a queue delayed; enough of them hold start-up's growth. */
-  private delayedAcks = 0;
-  private roundHeld = false;
-  private best = 0.1;
-  private flatRounds = 0;
+  private startUp: StartUp = new StartUp();
   private cycle = 0;
   /** Bandwidth when the last probe for more began. */
   private probedFrom: number = Number.POSITIVE_INFINITY;
@@ -106,7 +95,8 @@ export class Bbr implements CongestionControl {
     this.roundBytes += sample.delivered;
     this.roundLost += sample.lost;
     if (sample.rate > 0) this.addRate(sample.rate, sample.appLimited);
-    if (this.phase === "startup" && sample.rtt >= 0) this.watchDelay(sample.rtt);
+    if (this.phase === "startup" && this.priorCwnd === 0)
+      this.startUp.onSample(sample, this.minRtt, this.mss);
     const lossy = this.isLossy();
     if (sample.roundStart) this.endRound(lossy);
     if (sample.rtt >= 0) this.updateMinRtt(sample.rtt, sample.now);
@@ -133,7 +123,7 @@ export class Bbr implements CongestionControl {
   onTimeout(): void {
     this.priorCwnd = Math.max(this.priorCwnd, this.cwnd);
     this.cwnd = this.mss;
-    this.delayedAcks = 0;
+    this.startUp.forgetDelay();
   }
 
   onSpurious(): void {
@@ -156,9 +146,7 @@ export class Bbr implements CongestionControl {
     this.bandwidth = 0;
     this.aggregation = new Aggregation();
     this.minRtt = Number.POSITIVE_INFINITY;
-    this.delayedAcks = 0;
-    this.best = 0;
-    this.flatRounds = 0;
+    this.startUp = new StartUp();
     this.probedFrom = Number.POSITIVE_INFINITY;
     this.bound = UNLIMITED;
   }
@@ -183,13 +171,14 @@ export class Bbr implements CongestionControl {
   }
 
   private endRound(lossy: boolean): void {
-    if (this.phase === "startup" && this.sampled && (lossy || !this.roundLimited)) this.checkFull(lossy);
-    else if (lossy) this.limit(this.roundBytes, LOSS_BETA);
+    if (this.phase === "startup" && this.sampled && (lossy || !this.roundLimited)) {
+      if (this.startUp.isFull(this.bandwidth, lossy)) this.phase = "drain";
+    } else if (lossy) this.limit(this.roundBytes, LOSS_BETA);
     else if (this.bound < UNLIMITED) this.bound = Math.min(this.bound * BOUND_GROWTH, UNLIMITED);
     if (this.sampled) this.advanceFilter();
     this.sampled = false;
     this.roundLimited = false;
-    this.roundHeld = this.held;
+    this.startUp.endRound();
     this.roundBytes = 0;
     this.roundLost = 0;
   }
@@ -201,31 +190,6 @@ export class Bbr implements CongestionControl {
     let most = 0;
     for (let i = 0; i < FILTER_ROUNDS; i++) most = Math.max(most, samples[i] as number);
     this.bandwidth = most;
-  }
-
-  /**
-   * What start-up sends in one round trip may be more than path and queue hold, and is lost before anything says so.
-   * It stops growing as soon as a queue shows, and is over if that round brought no more.
-   */
-  private watchDelay(rtt: Milliseconds): void {
-    const threshold = Math.max(MIN_DELAY_MS, Math.min(this.minRtt / DELAY_DIVISOR, MAX_DELAY_MS));
-    this.delayedAcks = rtt >= this.minRtt + threshold ? this.delayedAcks + 1 : 0;
-    if (this.held) this.roundHeld = true;
-  }
-
-  private get held(): boolean {
-    return this.delayedAcks >= DELAYED_ACKS && this.priorCwnd === 0;
-  }
-
-  /** §5.3.1.2. */
-  private checkFull(lossy: boolean): void {
-    if (this.bandwidth >= GROWTH * this.best) {
-      this.best = this.bandwidth;
-      this.flatRounds = 0;
-    } else {
-      this.flatRounds++;
-    }
-    if (this.flatRounds >= (this.roundHeld || lossy ? 1 : FLAT_ROUNDS)) this.phase = "drain";
   }
 
   private limit(bytes: number, beta: number): void {
@@ -274,8 +238,7 @@ export class Bbr implements CongestionControl {
   private advance(now: Milliseconds): void {
     if (this.cycle === PROBE_SEEN && this.bandwidth >= PROBE_SUCCESS * this.probedFrom) {
       this.phase = "startup";
-      this.best = this.bandwidth;
-      this.flatRounds = 0;
+      this.startUp.again(this.bandwidth);
       return;
     }
     this.cruise((this.cycle + 1) % CYCLE.length, now);
@@ -300,11 +263,12 @@ export class Bbr implements CongestionControl {
     let target =
       (phase === "startup" ? STARTUP_GAIN : WINDOW_GAIN) * product + this.aggregation.extra + 3 * mss;
     if (phase === "probe-rtt") target = product / 2;
-    target = Math.max(Math.min(target, this.bound, UNLIMITED), 4 * mss);
+    const leap = this.mayLeap ? this.startUp.leap(this.minRtt) : 0;
+    target = Math.max(Math.min(Math.max(target, leap), this.bound, UNLIMITED), 4 * mss);
     // Up by what was delivered, so that a time-out's single segment grows as slow start does.
-    const grown = this.cwnd + delivered;
+    const grown = this.cwnd + (this.cwnd < leap ? LEAP_GROWTH : 1) * delivered;
     if (phase !== "startup") this.cwnd = Math.min(grown, target);
-    else if (!this.held && this.cwnd < target) this.cwnd = Math.min(grown, target);
+    else if (!this.startUp.held && this.cwnd < target) this.cwnd = Math.min(grown, target);
     this.cwnd = Math.ceil(this.cwnd);
   }
 
@@ -316,10 +280,22 @@ export class Bbr implements CongestionControl {
     }
     const initial = phase === "startup" ? initialWindow(mss) / minRtt : mss / 1000;
     this.pacingRate = this.gain * Math.max(this.bandwidth, initial);
+    if (this.mayLeap) this.pacingRate = Math.max(this.pacingRate, this.startUp.rate(this.cwnd));
+  }
+
+  /** Nothing speaks against going faster: no queue, no loss, no application that has less to send. */
+  private get mayLeap(): boolean {
+    return (
+      this.phase === "startup" &&
+      !this.startUp.held &&
+      this.priorCwnd === 0 &&
+      !this.roundLimited &&
+      !this.isLossy()
+    );
   }
 
   private get gain(): number {
-    if (this.phase === "startup") return this.held ? 1 : STARTUP_GAIN;
+    if (this.phase === "startup") return this.startUp.held ? 1 : STARTUP_GAIN;
     if (this.phase === "drain") return DRAIN_GAIN;
     return this.phase === "cruise" ? (CYCLE[this.cycle] as number) : 1;
   }

@@ -61,7 +61,7 @@ export function isSoonRelearnt(control: CongestionControl, mss: number): boolean
 /** Round trips below this are not paced: a timer per burst would cost more than the queue that it avoids. */
 export const SHORT_PATH_MS: Milliseconds = 2;
 /** Nor are windows below this: they leave in one system call, and any queue takes them. */
-const SMALL_WINDOW_BYTES = 64 << 10;
+export const SMALL_WINDOW_BYTES: number = 64 << 10;
 /** A window-based sender must be able to double within a round trip, and not be held back afterwards. */
 const SLOW_START_PACING = 2;
 const AVOIDANCE_PACING = 1.2;
