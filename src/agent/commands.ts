@@ -5,6 +5,7 @@
 import { type PeerStatus, packageVersion } from "../api/index.js";
 import type { CzctlError, Logger } from "../base/index.js";
 import { isLabel } from "../catalog/index.js";
+import type { MetricsEndpoint } from "../telemetry/index.js";
 import { liveStatus, pokeAgent } from "./admin.js";
 import { ClusterState } from "./cluster-state.js";
 import {
@@ -49,8 +50,8 @@ export interface AgentRunOptions {
   catalog?: string;
   /** The catalog comes from a cluster instead. */
   kubernetes?: KubernetesOptions;
-  /** TCP port of /metrics, /healthz and /readyz; without it there is none. */
-  metricsPort?: number;
+  /** Where /metrics, /healthz and /readyz are served; nowhere without it. */
+  metrics?: MetricsEndpoint;
   /** How long open flows may go on after `signal` has aborted; default: 0. */
   drainMs?: number;
   /** Ends the run; the promise then resolves. */
@@ -126,7 +127,7 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
 }
 
 async function runOn(options: AgentRunOptions): Promise<void> {
-  const { dir, signal, log, dataplaneEntry, metricsPort, drainMs = 0 } = options;
+  const { dir, signal, log, dataplaneEntry, metrics, drainMs = 0 } = options;
   const config = await readAgentConfig(dir);
   await checkPermissions(dir);
   if (signal.aborted) return;
@@ -144,7 +145,7 @@ async function runOn(options: AgentRunOptions): Promise<void> {
     version: packageVersion(),
     disableOffloads: readDisabledOffloads(process.env.CZCTL_DISABLE_OFFLOADS),
     callsDevices: options.kubernetes?.secret === undefined,
-    ...(metricsPort === undefined ? {} : { metricsPort }),
+    ...(metrics === undefined ? {} : { metrics }),
     ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
   });
   const aborted = new Promise<void>(resolve =>

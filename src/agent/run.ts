@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
 import { CONTROL_PORT } from "../api/index.js";
 import { CzctlError, formatEndpoint, type Logger } from "../base/index.js";
-import { type Measured, serveMetrics } from "../telemetry/index.js";
+import { type Measured, type MetricsEndpoint, serveMetrics } from "../telemetry/index.js";
 import { startAdmin } from "./admin.js";
 import { AgentEvents } from "./agent-events.js";
 import type { Teamspace } from "./catalog-view.js";
@@ -54,8 +54,8 @@ export interface AgentOptions {
   dataplaneEntry?: string;
   /** Whether devices are called, after a start, where they were last heard; not when another replica may have them. */
   callsDevices: boolean;
-  /** TCP port of /metrics, /healthz and /readyz. */
-  metricsPort?: number;
+  /** Where /metrics, /healthz and /readyz are served. */
+  metrics?: MetricsEndpoint;
 }
 
 export class Agent {
@@ -122,8 +122,8 @@ export class Agent {
           );
         }),
     );
-    const { metricsPort } = this.#options;
-    if (metricsPort !== undefined) this.#metrics = await serveMetrics(metricsPort, () => this.#measure());
+    const { metrics } = this.#options;
+    if (metrics !== undefined) this.#metrics = await serveMetrics(metrics, () => this.#measure());
     await this.#endpoints.load();
     this.#takeDevices(await this.#readState());
     await discovery.start(services => {

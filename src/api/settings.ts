@@ -3,8 +3,11 @@
  * these environment variables, and children inherit them. Several daemons may live on one machine (in
  * different network namespaces) with different settings.
  */
-import { LOG_LEVELS, type LogLevel } from "../base/index.js";
+import { CzctlError, LOG_LEVELS, type LogLevel } from "../base/index.js";
 import { isPort } from "../catalog/index.js";
+
+export const LOG_FORMATS = ["text", "json"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
 
 export interface Settings {
   /** `CZCTL_STATE_DIR`: state file (holds keys), locks, log. Mode 0700. */
@@ -18,26 +21,43 @@ export interface Settings {
   /** `CZCTL_LOG_LEVEL`, or `CZCTL_DEBUG=1` for "debug": the least that is logged. */
   logLevel: LogLevel;
   /** `CZCTL_LOG_FORMAT` */
-  logFormat: "text" | "json";
+  logFormat: LogFormat;
   /** `CZCTL_METRICS_PORT`: TCP port of /metrics on loopback; absent: none. */
   metricsPort?: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Empty variables count as absent. Throws CzctlError (user) on a value that is none. */
 export function readSettings(env: Environment): Settings {
   const range = env.CZCTL_SERVICE_RANGE;
   const debug = env.CZCTL_DEBUG === "1";
   const port = Number(env.CZCTL_METRICS_PORT);
+  if (env.CZCTL_METRICS_PORT && !isPort(port)) throw unfit(env, "CZCTL_METRICS_PORT", "a port (1 to 65535)");
   return {
     stateDir: env.CZCTL_STATE_DIR || "/var/lib/czctl",
     socketPath: env.CZCTL_SOCKET || "/run/czctl.sock",
     hostsFile: env.CZCTL_HOSTS_FILE || "/etc/hosts",
-    logLevel: LOG_LEVELS.find(level => level === env.CZCTL_LOG_LEVEL) ?? (debug ? "debug" : "info"),
-    logFormat: env.CZCTL_LOG_FORMAT === "json" ? "json" : "text",
+    logLevel: oneOf(env, "CZCTL_LOG_LEVEL", LOG_LEVELS) ?? (debug ? "debug" : "info"),
+    logFormat: oneOf(env, "CZCTL_LOG_FORMAT", LOG_FORMATS) ?? "text",
     ...(range ? { serviceRange: range } : {}),
     ...(isPort(port) ? { metricsPort: port } : {}),
   };
+}
+
+function oneOf<T extends string>(env: Environment, name: string, values: readonly T[]): T | undefined {
+  const given = env[name] || undefined;
+  const value = values.find(each => each === given);
+  if (value === undefined && given !== undefined) throw unfit(env, name, `one of ${values.join(", ")}`);
+  return value;
+}
+
+function unfit(env: Environment, name: string, allowed: string): CzctlError {
+  return new CzctlError(`${name}=${env[name]} in the environment is not ${allowed}`, {
+    code: "ENVIRONMENT_INVALID",
+    category: "user",
+    hint: `Set it to one, or unset it (unset ${name}).`,
+  });
 }
 
 /** The variables that make `readSettings` give the same settings again. */

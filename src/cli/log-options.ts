@@ -1,7 +1,7 @@
 /** `--log-level` and `--log-format` of what runs on: daemon and agent. */
 import type { Argv } from "yargs";
+import { LOG_FORMATS, type LogFormat } from "../api/index.js";
 import { LOG_LEVELS, type LogLevel } from "../base/index.js";
-import { LOG_FORMATS, type LogFormat } from "../telemetry/index.js";
 
 /** As yargs writes and as it reads them: it makes camel case of the names beside. */
 export interface LogFlags {

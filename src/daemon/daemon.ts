@@ -248,7 +248,7 @@ export class Daemon {
       metrics: await this.#metricsText(),
     });
     try {
-      this.#metrics = await serveMetrics(metricsPort, measure, "127.0.0.1");
+      this.#metrics = await serveMetrics({ port: metricsPort, address: "127.0.0.1" }, measure);
     } catch (error) {
       this.#warnings.set("metrics", messageOf(error));
     }

@@ -27,6 +27,7 @@ const TUN_F_TSO6 = 0x04;
 
 const IFNAMSIZ = 16;
 const IFREQ_BYTES = 40;
+const ENOTTY = 25;
 
 export interface TunOptions {
   /** Device name, at most 15 bytes; "%d" becomes the first free number. */
@@ -69,6 +70,13 @@ function attach(fd: number, options: TunOptions): string {
   scratch.u8.set(Buffer.from(options.name), 0);
   scratch.u16[IFNAMSIZ / 2] = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
   const made = settle(libc.ioctl(fd, TUNSETIFF, address));
+  if (made === -ENOTTY) {
+    throw systemError("use /dev/net/tun", "TUNSETIFF", made, {
+      code: "TUN_UNAVAILABLE",
+      detail: "it is there, but it is not the TUN driver's device",
+      hint: "Make it anew, as root: rm /dev/net/tun; mknod -m 666 /dev/net/tun c 10 200",
+    });
+  }
   if (made < 0) throw systemError(doing, "TUNSETIFF", made);
   const end = scratch.u8.indexOf(0);
   const name = Buffer.from(scratch.u8.subarray(0, end)).toString();

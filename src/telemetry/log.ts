@@ -4,10 +4,8 @@
  *
  *     {"level":"info","time":"2026-01-02T03:04:05.678Z","component":"agent","teamspace":"shop","msg":"agent runs"}
  */
+import type { LogFormat } from "../api/index.js";
 import { type Logger, type LogLevel, SECRET_FIELDS, textLogger } from "../base/index.js";
-
-export const LOG_FORMATS = ["text", "json"] as const;
-export type LogFormat = (typeof LOG_FORMATS)[number];
 
 export interface LogOptions {
   /** The least that is written. */

@@ -14,12 +14,18 @@ export interface Measured {
   metrics: string;
 }
 
-/** @param host absent: every address of the machine */
+export interface MetricsEndpoint {
+  port: number;
+  /** An IP address of the machine; null: all of them. */
+  address: string | null;
+}
+
+/** Throws CzctlError. */
 export async function serveMetrics(
-  port: number,
+  endpoint: MetricsEndpoint,
   measure: () => Promise<Measured>,
-  host?: string,
 ): Promise<Server> {
+  const { port, address } = endpoint;
   const server = createServer((req, res) => {
     const reply = (status: number, text: string): void => {
       res.writeHead(status, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
@@ -36,17 +42,20 @@ export async function serveMetrics(
     );
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", cause => reject(cannotListen(port, cause)));
-    server.listen({ port, ...(host === undefined ? {} : { host }) }, resolve);
+    server.once("error", cause => reject(cannotListen(endpoint, cause)));
+    server.listen({ port, ...(address === null ? {} : { host: address }) }, resolve);
   });
   return server;
 }
 
-function cannotListen(port: number, cause: Error): CzctlError {
-  return new CzctlError(`cannot listen on TCP port ${port}: ${cause.message}`, {
-    code: "METRICS_PORT_TAKEN",
-    category: "environment",
-    hint: "Choose another --metrics-port.",
-    cause,
-  });
+function cannotListen({ port, address }: MetricsEndpoint, cause: Error): CzctlError {
+  return new CzctlError(
+    `cannot serve metrics at ${address ?? "any address"}, TCP port ${port}: ${cause.message}`,
+    {
+      code: "METRICS_PORT_TAKEN",
+      category: "environment",
+      hint: "Choose another --metrics-port, or an address that this machine has.",
+      cause,
+    },
+  );
 }

@@ -127,7 +127,7 @@ export class HandshakeGate {
     if (this.host.draining && !peer.isAt(source)) return Drop.draining;
     switch (peer.handshake.consumeInitiation(opened, now)) {
       case "ok":
-        return peer.respond(opened, source, now) ? 0 : Drop.unauthentic;
+        return peer.handshakes.respond(opened, source, now) ? 0 : Drop.unauthentic;
       case "replayed":
         return Drop.replayed;
       case "too-soon":
@@ -141,7 +141,7 @@ export class HandshakeGate {
     const index = readInt32(message, RESPONSE_RECEIVER_AT);
     const peer = this.host.indexes.get(index);
     if (peer === null) return Drop.unknownIndex;
-    return peer.consumeResponse(message, index, source, now) ? 0 : Drop.unauthentic;
+    return peer.handshakes.consumeResponse(message, index, source, now) ? 0 : Drop.unauthentic;
   }
 
   private cookie(message: Uint8Array, now: Milliseconds): number {

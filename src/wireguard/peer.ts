@@ -2,7 +2,8 @@
  * One peer of a device: who it is, where it is, its sessions, its timers and its figures.
  *
  * Owns what happens when something is sent to the peer or was received from it authentically. Receiving
- * and routing are the device's, the first look at handshake messages is the gate's.
+ * and routing are the device's, the first look at handshake messages is the gate's, and handshakes themselves are
+ * `PeerHandshakes`'.
  */
 import {
   clearLocalAddress,
@@ -10,12 +11,10 @@ import {
   type Endpoint,
   LOCAL_ADDRESS_AT,
   type Milliseconds,
-  NEVER,
   type Prefix,
   writeEndpoint,
 } from "../base/index.js";
 import {
-  INITIATION_BYTES,
   KEEPALIVE_BYTES,
   KEEPALIVE_TIMEOUT_MS,
   KEY_BYTES,
@@ -23,24 +22,17 @@ import {
   REKEY_AFTER_MESSAGES,
   REKEY_AFTER_TIME_MS,
   REKEY_TIMEOUT_MS,
-  RESPONSE_BYTES,
   TRANSPORT_HEADER_BYTES,
 } from "./constants.js";
 import { CookieKeeper } from "./cookie.js";
 import { count } from "./drop.js";
-import { Handshake, type OpenedInitiation, type SessionKeys } from "./handshake.js";
-import { Keypair, KeypairSlots } from "./keypair.js";
+import { Handshake } from "./handshake.js";
+import { type Keypair, KeypairSlots } from "./keypair.js";
+import { PeerHandshakes } from "./peer-handshakes.js";
 import type { PeerHost } from "./peer-host.js";
 import { asksForAnswer } from "./questions.js";
-import { Silence } from "./silence.js";
 import { StagingQueue } from "./staging.js";
 import { PeerTimers, type TimerActions } from "./timers.js";
-
-const NO_INDEX = 0;
-/** Data without an answer for longer than this was lost, most of it. */
-const SILENCE_MS: Milliseconds = 1_000;
-/** The two ends' clocks need not run alike. */
-const RENEWAL_SLACK_MS: Milliseconds = 5_000;
 
 export class Peer implements TimerActions {
   readonly publicKey: Uint8Array;
@@ -65,16 +57,13 @@ export class Peer implements TimerActions {
   readonly timers: PeerTimers;
   readonly keypairs: KeypairSlots;
   readonly handshake: Handshake;
+  readonly handshakes: PeerHandshakes;
   readonly cookies: CookieKeeper;
+  /** See `retire`. */
+  retired = false;
   private readonly host: PeerHost;
   private readonly staging: StagingQueue = new StagingQueue();
   private readonly endpointWords: Int32Array;
-  private handshakeIndex = NO_INDEX;
-  private hasHandshakeIndex = false;
-  private readonly silence: Silence = new Silence();
-  /** The handshake under way follows silence, or a change of the network. */
-  private restoring = false;
-  private retired = false;
 
   constructor(host: PeerHost, publicKey: Uint8Array) {
     this.host = host;
@@ -86,6 +75,7 @@ export class Peer implements TimerActions {
     this.handshake = new Handshake(this.publicKey);
     this.cookies = new CookieKeeper(host.identity.crypto, this.publicKey);
     this.handshake.setIdentity(host.identity);
+    this.handshakes = new PeerHandshakes(host, this);
   }
 
   get hasEndpoint(): boolean {
@@ -111,7 +101,7 @@ export class Peer implements TimerActions {
   /** Starts a handshake unless one was started less than REKEY_TIMEOUT ago. */
   initiate(now: Milliseconds): void {
     this.timers.restartAttempts();
-    this.tryInitiation(now);
+    this.handshakes.initiate(now);
   }
 
   /** Packets leave from the address that the peer reached us at; from now on from one that the kernel picks. */
@@ -160,7 +150,7 @@ export class Peer implements TimerActions {
   }
 
   /** Sends what waited for a session; without anything waiting, an empty packet if `confirm`. */
-  private flush(confirm: boolean, now: Milliseconds): void {
+  flush(confirm: boolean, now: Milliseconds): void {
     if (this.staging.length === 0) {
       if (confirm) this.sendKeepalive(now);
       return;
@@ -193,7 +183,7 @@ export class Peer implements TimerActions {
 
   /** §6.5. */
   onSilence(now: Milliseconds): void {
-    this.restoring = true;
+    this.handshakes.restoring = true;
     this.silent = this.retired;
     this.sendInitiation(now);
   }
@@ -205,113 +195,7 @@ export class Peer implements TimerActions {
   /** Nothing came back. The address of ours may be why: it can still be here and no longer lead there. */
   sendInitiation(now: Milliseconds): void {
     this.forgetLocalAddress();
-    this.tryInitiation(now);
-  }
-
-  /** §6.4; at most one each REKEY_TIMEOUT. */
-  private tryInitiation(now: Milliseconds): void {
-    const { timers } = this;
-    if (now - this.handshake.sentAt < timers.retryMs || !this.hasEndpoint || this.retired) return;
-    if (timers.unanswered > 0) this.restoring = true;
-    const { host } = this;
-    this.reportSilence(now);
-    this.releaseHandshakeIndex();
-    this.handshakeIndex = host.indexes.allocate(this);
-    this.hasHandshakeIndex = true;
-    const message = host.arena.u8.subarray(host.scratch, host.scratch + INITIATION_BYTES);
-    const timestamp = host.timestamps.next();
-    if (!this.handshake.writeInitiation(host.identity, message, this.handshakeIndex, timestamp, now)) {
-      this.releaseHandshakeIndex();
-      return;
-    }
-    this.cookies.addMacs(message, now);
-    this.sendHandshakeMessage(INITIATION_BYTES);
-    count(host.counters, "initiationsSent");
-    this.timers.initiationSent(now);
-  }
-
-  /** An initiation of this peer was found good: answers it. False when its keys are no real ones. */
-  respond(opened: OpenedInitiation, source: number, now: Milliseconds): boolean {
-    const { host } = this;
-    const message = host.arena.u8.subarray(host.scratch, host.scratch + RESPONSE_BYTES);
-    const localIndex = host.indexes.allocate(this);
-    const keys = this.handshake.writeResponse(host.identity, message, opened, localIndex);
-    if (keys === null) {
-      host.indexes.release(localIndex);
-      return false;
-    }
-    if (this.isUnexpected(now)) this.restoring = true;
-    this.heard(source, INITIATION_BYTES, now);
-    this.cookies.addMacs(message, now);
-    this.keypairs.addResponded(this.createKeypair(keys, localIndex, false, now));
-    this.timers.sessionDerived(now);
-    this.sendHandshakeMessage(RESPONSE_BYTES);
-    count(host.counters, "responsesSent");
-    this.timers.anySent(now);
-    return true;
-  }
-
-  /** A response to the initiation with that index. False when it is forged or late. */
-  consumeResponse(message: Uint8Array, localIndex: number, source: number, now: Milliseconds): boolean {
-    if (!this.hasHandshakeIndex || localIndex !== this.handshakeIndex) return false;
-    const sentAt = this.handshake.sentAt;
-    const keys = this.handshake.consumeResponse(this.host.identity, message);
-    if (keys === null) return false;
-    this.hasHandshakeIndex = false; // It is the session's from here on.
-    this.rttMs = now - sentAt;
-    this.timers.rttMs = this.rttMs;
-    this.heard(source, RESPONSE_BYTES, now);
-    this.keypairs.addInitiated(this.createKeypair(keys, localIndex, true, now));
-    this.timers.sessionDerived(now);
-    this.handshakeComplete(now);
-    // §5.4.5: the first packet confirms the keys to the responder, so one goes out in any case.
-    this.flush(true, now);
-    return true;
-  }
-
-  /**
-   * §6.2: only who began a session renews it, and not before its time. A peer that calls otherwise has started anew,
-   * or its network has changed; or both ends have heard nothing, and it noticed first.
-   */
-  private isUnexpected(now: Milliseconds): boolean {
-    const { current } = this.keypairs;
-    if (this.timers.unheardMs(now) > SILENCE_MS) return true;
-    if (current === null) return false;
-    return current.isInitiator || now - current.createdAt < REKEY_AFTER_TIME_MS - RENEWAL_SLACK_MS;
-  }
-
-  private createKeypair(
-    keys: SessionKeys,
-    localIndex: number,
-    isInitiator: boolean,
-    now: Milliseconds,
-  ): Keypair {
-    const { crypto } = this.host.identity;
-    const sendKey = crypto.createAeadKey(keys.sendKey);
-    const receiveKey = crypto.createAeadKey(keys.receiveKey);
-    keys.sendKey.fill(0);
-    keys.receiveKey.fill(0);
-    return new Keypair(sendKey, receiveKey, localIndex, keys.remoteIndex, isInitiator, now);
-  }
-
-  private handshakeComplete(now: Milliseconds): void {
-    this.timers.handshakeComplete();
-    this.lastHandshakeAt = this.host.wallClock();
-    this.silence.ended();
-    count(this.host.counters, "handshakes");
-    const { restoring } = this;
-    this.restoring = false;
-    this.host.events.onHandshake(this, now, restoring);
-  }
-
-  private sendHandshakeMessage(bytes: number): void {
-    this.txBytes += bytes;
-    this.host.output.send(this.endpoint, this.host.scratch, bytes);
-  }
-
-  private reportSilence(now: Milliseconds): void {
-    const seconds = this.silence.report(now);
-    if (seconds >= 0) this.host.events.onHandshakeTimeout(this, seconds);
+    this.handshakes.initiate(now);
   }
 
   // ---- receiving ----
@@ -321,7 +205,7 @@ export class Peer implements TimerActions {
     this.heard(source, total, now);
     if (keypair === this.keypairs.next) {
       this.keypairs.confirm();
-      this.handshakeComplete(now);
+      this.handshakes.completed(now);
       this.flush(false, now);
     } else if (this.keypairs.previous !== null) {
       this.keypairs.outgrow(keypair);
@@ -338,7 +222,7 @@ export class Peer implements TimerActions {
   }
 
   /** Any authenticated message came in from `source`: the peer is there from now on (§2.1). */
-  private heard(source: number, bytes: number, now: Milliseconds): void {
+  heard(source: number, bytes: number, now: Milliseconds): void {
     this.rxBytes += bytes;
     this.silent = false;
     this.timers.anyReceived(now);
@@ -358,15 +242,13 @@ export class Peer implements TimerActions {
   // ---- ends ----
 
   giveUpHandshake(now: Milliseconds): void {
-    this.reportSilence(now);
+    this.handshakes.giveUp(now);
     this.staging.take();
-    count(this.host.counters, "handshakesGivenUp");
   }
 
   /** §6.3. */
   zeroKeys(): void {
-    this.handshake.abandon();
-    this.releaseHandshakeIndex();
+    this.handshakes.abandon();
     this.keypairs.clear();
   }
 
@@ -376,10 +258,9 @@ export class Peer implements TimerActions {
     this.handshake.setIdentity(this.host.identity);
   }
 
-  /** Forgets when the last initiation was sent, so that the next one is not held back. */
+  /** The next initiation is not held back by the last one. */
   allowInitiation(): void {
-    this.handshake.sentAt = -NEVER;
-    this.timers.unanswered = 0;
+    this.handshakes.allowAnother();
   }
 
   /** The way to the peer is another one: shakes hands along it at once, if there was any talk. */
@@ -387,7 +268,7 @@ export class Peer implements TimerActions {
     this.forgetLocalAddress();
     if (!this.hasSession(now) && !this.handshake.isUnderWay && this.persistentKeepaliveSeconds === 0) return;
     this.allowInitiation();
-    this.restoring = true;
+    this.handshakes.restoring = true;
     this.initiate(now);
   }
 
@@ -423,11 +304,5 @@ export class Peer implements TimerActions {
     this.zeroKeys();
     this.staging.take();
     this.handshake.wipe();
-  }
-
-  private releaseHandshakeIndex(): void {
-    if (!this.hasHandshakeIndex) return;
-    this.host.indexes.release(this.handshakeIndex);
-    this.hasHandshakeIndex = false;
   }
 }

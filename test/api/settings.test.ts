@@ -12,6 +12,16 @@ t.test("defaults", async t => {
   });
 });
 
+t.test("an empty variable is none; one that means nothing is an error", async t => {
+  const names = ["CZCTL_LOG_LEVEL", "CZCTL_LOG_FORMAT", "CZCTL_METRICS_PORT"];
+  t.strictSame(readSettings(Object.fromEntries(names.map(name => [name, ""]))), readSettings({}));
+  for (const name of names) {
+    for (const value of ["INFO", "0", "-1", "1.5", "99999"]) {
+      t.throws(() => readSettings({ [name]: value }), { category: "user", message: `${name}=${value} ` });
+    }
+  }
+});
+
 t.test("what is written is read again, whatever the parent's environment was", async t => {
   const all: Settings = {
     stateDir: "/a",

@@ -56,7 +56,7 @@ class Running {
     this.ended = agentRun({
       dir: join(cluster.dir, name),
       kubernetes: { kubeconfig: config, secret: "czctl-agent", policy: "czctl-policy" },
-      metricsPort,
+      metrics: { port: metricsPort, address: "127.0.0.1" },
       signal: this.#abort.signal,
       log: this.log,
       dataplaneEntry: fileURLToPath(new URL("../agent/fake-dataplane.js", import.meta.url)),

@@ -165,17 +165,18 @@ export class Node {
     const command = unprivileged(this.#lab.sandbox, process.execPath, [CLI, ...container.args]);
     const env = { KUBERNETES_SERVICE_HOST: "10.96.0.1", KUBERNETES_SERVICE_PORT: "443" };
     const program = pod.spawn(...command, { env });
-    await this.probe(pod, "readyz", program);
+    await this.#probe(name, address, "readyz", program);
     return { pod, program };
   }
 
   /** Until kubelet's probe of the pod would succeed. */
-  async probe(pod: Host, path: string, program: Program): Promise<void> {
+  async #probe(name: string, address: string, path: string, program: Program): Promise<void> {
     await eventually(
-      `${pod.name}/${path}`,
+      `${name}/${path}`,
       async () => {
-        if (!program.running) throw new Error(`${pod.name} ended\n${program.tail()}`);
-        await pod.run("curl", ["-fsS", "--max-time", "1", `http://127.0.0.1:9090/${path}`]);
+        if (!program.running) throw new Error(`${name} ended\n${program.tail()}`);
+        const { cluster } = this.#lab;
+        await cluster.run("curl", ["-fsS", "--max-time", "1", `http://${address}:9090/${path}`]);
       },
       20_000,
     );

@@ -3,7 +3,7 @@
  * file for bug reports, arguments and environments of all processes. What is asked for as such (`agent invite`,
  * `wg showconf`) is not looked through: it gives the keys that the rest is searched for.
  */
-import { chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
@@ -14,6 +14,7 @@ import { assert, assertEqual, lab } from "./lab.js";
 import { eventually } from "./program.js";
 import { AGENT_PORT, addClusterAddresses } from "./topology.js";
 import { makeKeyPair } from "./wireguard-go.js";
+import { openUapiDirectory } from "./wireguard-server.js";
 
 const SERVICE = fileURLToPath(new URL("../../demo/service.js", import.meta.url));
 const FRONTEND = "10.96.0.30";
@@ -29,7 +30,6 @@ const COMMANDS = [
   ["space", "list", "--json"],
 ];
 const FEWEST_OUTPUTS = 20;
-const NOBODY = 65534;
 
 /** Each form in which a key could be told. */
 function forms(key: string): Buffer[] {
@@ -68,9 +68,7 @@ await lab(import.meta.url, async l => {
       await addClusterAddresses(cluster, [FRONTEND]);
       const server = cluster.spawn(process.execPath, [SERVICE, "http", FRONTEND, "80", "frontend"]);
       await server.waitForLine(/ready/);
-      const directory = cluster.outside("/run/wireguard");
-      mkdirSync(directory);
-      if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
+      openUapiDirectory(l);
       const ports = [{ name: "http", protocol: "TCP" as const, port: 80 }];
       const catalog = catalogText([{ namespace: "shop", name: "frontend", clusterIps: [FRONTEND], ports }]);
       agent = await Agent.make(sandbox, cluster, { catalog });

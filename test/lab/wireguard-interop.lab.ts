@@ -2,18 +2,25 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { type Credential, formatCredential, parseCredential, type Service } from "../../src/catalog/index.js";
+import { type Credential, parseCredential, type Service } from "../../src/catalog/index.js";
 import { catalogText } from "./catalog.js";
 import { Agent, Czctl } from "./czctl.js";
 import { assert, assertEqual, type Lab, lab } from "./lab.js";
 import { runIperf, startIperf, startNginx } from "./programs.js";
 import { AGENT_ADDRESS, AGENT_PORT, addClusterAddresses } from "./topology.js";
-import { credentialFor, makeKeyPair, startStandardClient, startWireguardGo } from "./wireguard-go.js";
+import { startStandardClient } from "./wireguard-go.js";
+import { StandardServer } from "./wireguard-server.js";
 
 const NEEDS = ["/dev/net/tun", "wireguard-go", "wg", "curl", "nginx", "iperf3"];
-const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
 const FILES = ["10.96.0.30", "fd00:96::30"];
+const FILES_SERVICE: Service = {
+  namespace: "shop",
+  name: "files",
+  kind: "cluster",
+  ports: [80, 81, 5201].map(port => ({ name: `p${port}`, protocol: "tcp", port })),
+  targets: FILES,
+  endpoints: [],
+};
 const CLUSTER_PREFIXES = ["10.96.0.0/16", "fd00:96::/64"];
 const SECOND = "203.0.113.77";
 const SECOND_6 = "2001:db8:2::77";
@@ -137,37 +144,10 @@ function parseInner(credentialFile: string): [string, string] {
 }
 
 async function theirServer(l: Lab): Promise<void> {
-  const [ours, theirs] = [makeKeyPair(), makeKeyPair()];
-  const presharedKey = makeKeyPair().privateKey;
-  const server = { publicKey: theirs.publicKey, endpoint: `${AGENT_ADDRESS}:${AGENT_PORT}` };
-  const credential = credentialFor("stock", ours.privateKey, presharedKey, server);
-  await startWireguardGo(l.cluster, {
-    device: "wg0",
-    privateKey: theirs.privateKey,
-    listenPort: AGENT_PORT,
-    addresses: ["100.126.0.1/32", "fd00:126::1/128"],
-    peers: [{ publicKey: ours.publicKey, presharedKey, allowedIps: ["100.126.0.2/32", "fd00:126::2/128"] }],
-  });
-  const files: Service = {
-    namespace: "shop",
-    name: "files",
-    kind: "cluster",
-    ports: [80, 81, 5201].map(port => ({ name: `p${port}`, protocol: "tcp", port })),
-    targets: FILES,
-    endpoints: [],
-  };
-  const catalog = { zone: "cluster.local", teamspace: "stock", agentVersion: "0", services: [files] };
-  const catalogFile = join(l.cluster.dir, "catalog.json");
-  writeFileSync(catalogFile, JSON.stringify(catalog));
-  const control = l.cluster.spawn(process.execPath, [CONTROL_API, "100.126.0.1", catalogFile]);
-  await control.waitForLine(/ready/);
   const czctl = new Czctl(l.laptop);
-  const file = join(l.laptop.dir, "stock.credential");
-  writeFileSync(file, formatCredential(credential), { mode: 0o600 });
+  const server = new StandardServer(l, { name: "stock", binary: "wireguard-go", flags: [] });
   const ok = await l.check("czctl up against wireguard-go and a kernel behind it", async () => {
-    await czctl.run(["space", "add", file]);
-    await czctl.up();
-    await czctl.waitUntilConnected();
+    await server.connect(czctl, `${AGENT_ADDRESS}:${AGENT_PORT}`, [FILES_SERVICE]);
     return undefined;
   });
   if (!ok) return;

@@ -2,25 +2,23 @@
  * A new session in the middle of a flood of initiations, by a cookie: other people's clients at our loaded agent,
  * czctl at their loaded servers.
  */
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { formatCredential, parseCredential } from "../../src/catalog/index.js";
+import { parseCredential } from "../../src/catalog/index.js";
 import { catalogText } from "./catalog.js";
 import { Agent, Czctl } from "./czctl.js";
 import type { Host } from "./host.js";
-import { assert, type Lab, lab, missing } from "./lab.js";
+import { assert, type Lab, lab } from "./lab.js";
 import { eventually, type Program } from "./program.js";
 import { AGENT_ADDRESS, AGENT_PORT } from "./topology.js";
+import { type Implementation, startWireguardGo } from "./wireguard-go.js";
 import {
-  credentialFor,
-  IMPLEMENTATIONS,
-  type Implementation,
-  makeKeyPair,
-  startWireguardGo,
-} from "./wireguard-go.js";
+  installedImplementations,
+  openUapiDirectory,
+  StandardServer,
+  stopWireguard,
+} from "./wireguard-server.js";
 
-const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
 const FLOODER = fileURLToPath(new URL("flooder.js", import.meta.url));
 const ENDPOINT = `${AGENT_ADDRESS}:${AGENT_PORT}`;
 const PER_SECOND = 20_000;
@@ -28,7 +26,6 @@ const SECONDS = 40;
 /** First try, a cookie, and the second 5 s later; one more of each may be lost among the flood. */
 const SESSION_LIMIT_MS = 20_000;
 const ATTEMPTS = 5;
-const NOBODY = 65534;
 
 /** Cookie replies that reach the laptop are counted: type 3, 64 bytes. */
 async function countCookies(laptop: Host): Promise<void> {
@@ -93,58 +90,20 @@ async function atOurAgent(l: Lab, theirs: Implementation, agent: Agent): Promise
       });
     }),
   );
-  await stop(laptop, program);
+  if (program !== undefined) await stopWireguard(laptop, program);
 }
 
 async function atTheirServer(l: Lab, theirs: Implementation): Promise<void> {
-  const { laptop, cluster } = l;
-  const [ours, server] = [makeKeyPair(), makeKeyPair()];
-  const presharedKey = makeKeyPair().privateKey;
-  const where = { publicKey: server.publicKey, endpoint: ENDPOINT };
-  const credential = credentialFor(theirs.name, ours.privateKey, presharedKey, where);
-  const czctl = new Czctl(laptop);
-  const catalogFile = join(cluster.dir, "catalog.json");
-  const catalog = { zone: "cluster.local", teamspace: "x", agentVersion: "0", services: [] };
-  writeFileSync(catalogFile, JSON.stringify(catalog));
-  const programs: Program[] = [];
+  // A peer that boringtun knows already passes its limits by, through a socket of its own.
+  const unconnected = theirs.name === "boringtun" ? ["--disable-connected-udp"] : [];
+  const server = new StandardServer(l, { ...theirs, flags: [...theirs.flags, ...unconnected] });
+  const czctl = new Czctl(l.laptop);
   await l.check(`czctl gets a session with ${theirs.name} under load, by a cookie`, async () => {
-    // A peer that boringtun knows already passes its limits by, through a socket of its own.
-    const unconnected = theirs.name === "boringtun" ? ["--disable-connected-udp"] : [];
-    const program = await startWireguardGo(cluster, {
-      ...theirs,
-      flags: [...theirs.flags, ...unconnected],
-      device: "wg0",
-      privateKey: server.privateKey,
-      listenPort: AGENT_PORT,
-      addresses: ["100.126.0.1/32", "fd00:126::1/128"],
-      peers: [{ publicKey: ours.publicKey, presharedKey, allowedIps: ["100.126.0.2/32", "fd00:126::2/128"] }],
-    });
-    const control = cluster.spawn(process.execPath, [CONTROL_API, "100.126.0.1", catalogFile]);
-    programs.push(program, control);
-    await control.waitForLine(/ready/);
-    const file = join(laptop.dir, `${theirs.name}.credential`);
-    writeFileSync(file, formatCredential(credential), { mode: 0o600 });
-    await czctl.run(["space", "add", file]);
-    await czctl.run(["space", "select", theirs.name]);
-    await czctl.up();
-    await czctl.waitUntilConnected();
-    const peer = ["set", "czctl0", "peer", server.publicKey];
-    const key = join(laptop.dir, "preshared-key");
-    writeFileSync(key, presharedKey, { mode: 0o600 });
-    const again = ["preshared-key", key, "endpoint", ENDPOINT, "persistent-keepalive", "1"];
-    return byCookie(l, server.publicKey, "czctl0", async () => {
-      await laptop.run("wg", [...peer, "remove"]);
-      await laptop.run("wg", [...peer, ...again]);
-    });
+    await server.connect(czctl, ENDPOINT, []);
+    return byCookie(l, server.keys.publicKey, "czctl0", () => server.meetAnew(ENDPOINT, server.presharedKey));
   });
   await czctl.exec(["down"]);
-  for (const program of programs) await stop(cluster, program);
-}
-
-/** Its socket too: some implementations do not notice that their device is gone. */
-async function stop(host: Host, program: Program | undefined): Promise<void> {
-  await program?.stop();
-  await host.run("rm", ["-f", "/run/wireguard/wg0.sock"]);
+  await server.stop();
 }
 
 await lab(import.meta.url, async l => {
@@ -153,19 +112,13 @@ await lab(import.meta.url, async l => {
     "a counter of cookies",
     async () => {
       await countCookies(laptop);
-      const directory = cluster.outside("/run/wireguard");
-      mkdirSync(directory);
-      if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
+      openUapiDirectory(l);
       return undefined;
     },
     { needs: ["/dev/net/tun", "wg", "nft"] },
   );
   if (!ready) return;
-  const there = [];
-  for (const each of IMPLEMENTATIONS) {
-    if (missing([each.binary]).length === 0) there.push(each);
-    else await l.check(`${each.name} in both roles`, async () => undefined, { needs: [each.binary] });
-  }
+  const there = await installedImplementations(l);
   const agent = await Agent.make(sandbox, cluster, { catalog: catalogText([]) });
   for (const each of there) await atOurAgent(l, each, agent);
   await agent.program?.stop();

@@ -2,7 +2,7 @@
  * What takes minutes, for `npm run lab:wireguard-long`: rekeying after 120 s and a NAT that forgets after 30 s,
  * with time really passing and each implementation at once.
  */
-import { chownSync, mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseCredential } from "../../src/catalog/index.js";
 import { catalogText } from "./catalog.js";
@@ -12,10 +12,10 @@ import { assert, assertEqual, type Lab, lab, missing } from "./lab.js";
 import type { Program } from "./program.js";
 import { AGENT_PORT, addClusterAddresses } from "./topology.js";
 import { IMPLEMENTATIONS, type Implementation, startWireguardGo } from "./wireguard-go.js";
+import { openUapiDirectory } from "./wireguard-server.js";
 
 const SERVICE = fileURLToPath(new URL("../../demo/service.js", import.meta.url));
 const FRONTEND = "10.96.0.30";
-const NOBODY = 65534;
 const NAT_TIMEOUT_S = 30;
 const QUIET_MS = 45_000;
 const REKEY_MS = 140_000;
@@ -130,9 +130,7 @@ await lab(import.meta.url, async l => {
       const late = cluster.spawn(process.execPath, ["-e", LATE]);
       await late.waitForLine(/ready/);
       await masquerade(internet);
-      const directory = cluster.outside("/run/wireguard");
-      mkdirSync(directory);
-      if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
+      openUapiDirectory(l);
       const latePort = { protocol: "TCP" as const, name: "late", port: 7 };
       const catalog = catalogText([
         {

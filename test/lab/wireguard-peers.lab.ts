@@ -3,15 +3,15 @@
  * the middle of a download, a wrong key, replayed datagrams. What is not installed is skipped, and says so.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { formatCredential, parseCredential, type Service } from "../../src/catalog/index.js";
+import { parseCredential, type Service } from "../../src/catalog/index.js";
 import { catalogText } from "./catalog.js";
 import { Agent, Czctl } from "./czctl.js";
 import type { Host } from "./host.js";
-import { assert, assertEqual, type Lab, lab, missing } from "./lab.js";
-import { eventually, type Program } from "./program.js";
+import { assert, assertEqual, type Lab, lab } from "./lab.js";
+import { eventually } from "./program.js";
 import {
   AGENT_ADDRESS,
   AGENT_ADDRESS_6,
@@ -19,26 +19,34 @@ import {
   addClusterAddresses,
   LAPTOP_ADDRESS,
 } from "./topology.js";
+import { type Implementation, makeKeyPair, startWireguardGo } from "./wireguard-go.js";
 import {
-  credentialFor,
-  IMPLEMENTATIONS,
-  type Implementation,
-  makeKeyPair,
-  startWireguardGo,
-} from "./wireguard-go.js";
+  installedImplementations,
+  openUapiDirectory,
+  StandardServer,
+  stopWireguard,
+} from "./wireguard-server.js";
 
-const CONTROL_API = fileURLToPath(new URL("control-api.js", import.meta.url));
 const PACED_SERVER = fileURLToPath(new URL("paced-server.js", import.meta.url));
 const REPLAYER = fileURLToPath(new URL("replayer.js", import.meta.url));
 const FILES = "10.96.0.30";
+const FILES_SERVICE: Service = {
+  namespace: "shop",
+  name: "files",
+  kind: "cluster",
+  ports: [{ name: "http", protocol: "tcp", port: 80 }],
+  targets: [FILES],
+  endpoints: [],
+};
 const BODY = randomBytes(8_000_000);
 const DIGEST = createHash("sha256").update(BODY).digest("hex");
 const ENDPOINT = `${AGENT_ADDRESS}:${AGENT_PORT}`;
 const ENDPOINT_6 = `[${AGENT_ADDRESS_6}]:${AGENT_PORT}`;
 const ELSEWHERE = "192.0.2.3";
 const AGENT_DEVICE = `czctl-${AGENT_PORT}`;
-const NOBODY = 65534;
 const INITIATION_BYTES = 148;
+/** For two: REKEY_TIMEOUT and its jitter are between them. */
+const ATTEMPTS_MS = 8_000;
 
 /** Downloads and compares; `meanwhile` happens in the middle of it. */
 async function download(l: Lab, name: string, meanwhile?: () => Promise<void>): Promise<void> {
@@ -69,12 +77,6 @@ async function move(laptop: Host, from: string, to: string): Promise<void> {
   );
 }
 
-/** Its program too: some implementations do not notice that their device is gone. */
-async function stop(host: Host, program: Program): Promise<void> {
-  await program.stop();
-  await host.run("rm", ["-f", "/run/wireguard/wg0.sock"]);
-}
-
 async function theirClient(l: Lab, theirs: Implementation, agent: Agent): Promise<void> {
   const { laptop, cluster } = l;
   const name = `${theirs.name} → agent`;
@@ -102,7 +104,7 @@ async function theirClient(l: Lab, theirs: Implementation, agent: Agent): Promis
         },
       ],
     });
-    return body().finally(() => stop(laptop, program));
+    return body().finally(() => stopWireguard(laptop, program));
   };
   const seenByAgent = (): Promise<string> => cluster.run("wg", ["show", AGENT_DEVICE, "endpoints"]);
   await l.check(`${name}: preshared key, IPv6 outside, MTU 1420 and 1280`, () =>
@@ -172,31 +174,11 @@ async function noSession(host: Host, device: string): Promise<void> {
 async function theirServer(l: Lab, implementation: Implementation): Promise<void> {
   const { laptop, cluster } = l;
   const name = `czctl → ${implementation.name}`;
-  const [ours, theirs] = [makeKeyPair(), makeKeyPair()];
-  const presharedKey = makeKeyPair().privateKey;
-  const server = { publicKey: theirs.publicKey, endpoint: ENDPOINT_6 };
-  const credential = credentialFor(implementation.name, ours.privateKey, presharedKey, server);
+  const server = new StandardServer(l, implementation);
+  const { publicKey } = server.keys;
   const czctl = new Czctl(laptop);
-  const programs: Program[] = [];
   const ok = await l.check(`${name}: preshared key, IPv6 outside, MTU 1420 and 1280`, async () => {
-    const server = await startWireguardGo(cluster, {
-      ...implementation,
-      device: "wg0",
-      privateKey: theirs.privateKey,
-      listenPort: AGENT_PORT,
-      addresses: ["100.126.0.1/32", "fd00:126::1/128"],
-      peers: [{ publicKey: ours.publicKey, presharedKey, allowedIps: ["100.126.0.2/32", "fd00:126::2/128"] }],
-    });
-    programs.push(server);
-    const control = cluster.spawn(process.execPath, [CONTROL_API, "100.126.0.1", writeCatalog(cluster)]);
-    programs.push(control);
-    await control.waitForLine(/ready/);
-    const file = join(laptop.dir, `${implementation.name}.credential`);
-    writeFileSync(file, formatCredential(credential), { mode: 0o600 });
-    await czctl.run(["space", "add", file]);
-    await czctl.run(["space", "select", implementation.name]);
-    await czctl.up();
-    await czctl.waitUntilConnected();
+    await server.connect(czctl, ENDPOINT_6, [FILES_SERVICE]);
     await download(l, "files.shop");
     await cluster.ip("link set wg0 mtu 1280\n");
     await download(l, "files.shop");
@@ -206,7 +188,7 @@ async function theirServer(l: Lab, implementation: Implementation): Promise<void
   if (ok) {
     await l.check(`${name}: the laptop's address changes in the middle of a download`, async () => {
       await download(l, "files.shop", async () => {
-        await laptop.run("wg", ["set", "czctl0", "peer", theirs.publicKey, "endpoint", ENDPOINT]);
+        await laptop.run("wg", ["set", "czctl0", "peer", publicKey, "endpoint", ENDPOINT]);
         await new Promise(resolve => setTimeout(resolve, 200));
         await move(laptop, LAPTOP_ADDRESS, ELSEWHERE);
       }).finally(() => move(laptop, ELSEWHERE, LAPTOP_ADDRESS));
@@ -214,62 +196,32 @@ async function theirServer(l: Lab, implementation: Implementation): Promise<void
     });
     await l.check(`${name}: every datagram also replayed, from another port`, () =>
       throughReplayer(l, async port => {
-        await laptop.run("wg", [
-          "set",
-          "czctl0",
-          "peer",
-          theirs.publicKey,
-          "endpoint",
-          `192.0.2.1:${AGENT_PORT}`,
-        ]);
+        await laptop.run("wg", ["set", "czctl0", "peer", publicKey, "endpoint", `192.0.2.1:${AGENT_PORT}`]);
         await download(l, "files.shop");
         const seen = await cluster.run("wg", ["show", "wg0", "endpoints"]);
         assert(seen.includes(`203.0.113.1:${port}\n`), `a replay moved the endpoint: ${seen}`);
       }),
     );
     await l.check(`${name}: a wrong preshared key gets no session, the right one does`, async () => {
-      const file = join(laptop.dir, "preshared-key");
-      const peer = ["set", "czctl0", "peer", theirs.publicKey];
-      const anew = async (key: string): Promise<void> => {
-        writeFileSync(file, key, { mode: 0o600 });
-        await laptop.run("wg", [...peer, "remove"]);
-        const keepalive = ["endpoint", ENDPOINT, "persistent-keepalive", "1"];
-        await laptop.run("wg", [...peer, "preshared-key", file, ...keepalive]);
-      };
-      await anew(makeKeyPair().privateKey);
+      await server.meetAnew(ENDPOINT, makeKeyPair().privateKey);
       const second = async (): Promise<void> => {
         const sent = (await laptop.run("wg", ["show", "czctl0", "transfer"])).trim().split("\t")[2];
         assert(Number(sent) >= 2 * INITIATION_BYTES, `sent ${sent} bytes`);
       };
-      await eventually("a second initiation, as the first was answered in vain", second, 8_000);
+      await eventually("a second initiation, as the first was answered in vain", second, ATTEMPTS_MS);
       await noSession(laptop, "czctl0");
-      await anew(presharedKey);
-      await eventually("a session", async () => {
+      await server.meetAnew(ENDPOINT, server.presharedKey);
+      // The first one is dropped when it comes within 20 ms of the last one with the wrong key.
+      const session = async (): Promise<void> => {
         const handshakes = await laptop.run("wg", ["show", "czctl0", "latest-handshakes"]);
         assert(/\t[1-9]\d*$/m.test(handshakes), handshakes);
-      });
+      };
+      await eventually("a session", session, ATTEMPTS_MS);
       return undefined;
     });
   }
   await czctl.exec(["down"]);
-  for (const program of programs) await stop(cluster, program);
-}
-
-function writeCatalog(cluster: Host): string {
-  const files: Service = {
-    namespace: "shop",
-    name: "files",
-    kind: "cluster",
-    ports: [{ name: "http", protocol: "tcp", port: 80 }],
-    targets: [FILES],
-    endpoints: [],
-  };
-  const file = join(cluster.dir, "catalog.json");
-  writeFileSync(
-    file,
-    JSON.stringify({ zone: "cluster.local", teamspace: "x", agentVersion: "0", services: [files] }),
-  );
-  return file;
+  await server.stop();
 }
 
 await lab(import.meta.url, async l => {
@@ -281,9 +233,7 @@ await lab(import.meta.url, async l => {
       const file = join(cluster.dir, "body");
       writeFileSync(file, BODY);
       await cluster.spawn(process.execPath, [PACED_SERVER, FILES, file]).waitForLine(/ready/);
-      const directory = cluster.outside("/run/wireguard");
-      mkdirSync(directory);
-      if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
+      openUapiDirectory(l);
       return undefined;
     },
     { needs: ["/dev/net/tun", "wg", "curl"] },
@@ -291,11 +241,7 @@ await lab(import.meta.url, async l => {
   if (!ready) return;
   const ports = [{ name: "http", protocol: "TCP" as const, port: 80 }];
   const catalog = catalogText([{ namespace: "shop", name: "files", clusterIps: [FILES], ports }]);
-  const there = [];
-  for (const each of IMPLEMENTATIONS) {
-    if (missing([each.binary]).length === 0) there.push(each);
-    else await l.check(`${each.name} in both roles`, async () => undefined, { needs: [each.binary] });
-  }
+  const there = await installedImplementations(l);
   const agent = await Agent.make(sandbox, cluster, { catalog });
   for (const each of there) await theirClient(l, each, agent);
   await agent.program?.stop();

@@ -1,5 +1,5 @@
 /** At home with wireguard-tools: `wg` on both live ends, and the stock client with an invitation of ours. */
-import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { catalogText } from "./catalog.js";
@@ -8,6 +8,7 @@ import type { Host } from "./host.js";
 import { assert, assertEqual, type Lab, lab } from "./lab.js";
 import { eventually } from "./program.js";
 import { AGENT_ADDRESS, AGENT_ADDRESS_6, AGENT_PORT, addClusterAddresses } from "./topology.js";
+import { openUapiDirectory } from "./wireguard-server.js";
 
 const SERVICE = fileURLToPath(new URL("../../demo/service.js", import.meta.url));
 const ADDRESSES = ["10.96.0.30", "fd00:96::30"];
@@ -234,9 +235,7 @@ await lab(import.meta.url, async l => {
         const server = cluster.spawn(process.execPath, [SERVICE, "http", address, "80", "frontend"]);
         await server.waitForLine(/ready/);
       }
-      const directory = cluster.outside("/run/wireguard");
-      mkdirSync(directory);
-      if (sandbox.root) chownSync(directory, NOBODY, NOBODY);
+      openUapiDirectory(l);
       agent = await Agent.make(sandbox, cluster, { catalog: CATALOG });
       await czctl.run(["space", "add", await agent.invite("laptop")]);
       await czctl.up();

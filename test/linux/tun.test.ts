@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import t, { type Test } from "tap";
 import { Address, Arena, Prefix, parseEndpoint, writeEndpoint } from "../../src/base/index.js";
 import {
@@ -23,7 +24,7 @@ const HOST = "198.18.0.1";
 const PEER = "198.18.0.2";
 const MTU = 1400;
 
-if (enterNamespace(t, import.meta.url)) {
+if (enterNamespace(t, import.meta.url, ["-m"])) {
   const skip = tunUnavailable();
 
   /** A device that is up with the service range routed into it, an arena and a packet buffer. */
@@ -61,6 +62,17 @@ if (enterNamespace(t, import.meta.url)) {
       listLinks().some(link => link.kind === "tun"),
       "a device goes with its descriptor",
     );
+  });
+
+  t.test("a /dev/net/tun that is something else is said to be", { skip }, async t => {
+    execFileSync("mount", ["--bind", "/dev/null", "/dev/net/tun"]);
+    t.teardown(() => execFileSync("umount", ["/dev/net/tun"]));
+    t.throws(() => openTun({ name: "czctl%d", tso: true }), {
+      code: "TUN_UNAVAILABLE",
+      category: "environment",
+      message: "cannot use /dev/net/tun: it is there, but it is not the TUN driver's device (ENOTTY)",
+      hint: /mknod/,
+    });
   });
 
   t.test("nothing to read is EAGAIN; a device that is down takes nothing", { skip }, async t => {

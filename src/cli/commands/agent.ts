@@ -1,7 +1,9 @@
 /** `czctl agent …`: the Space Agent's side. The room is loaded by the commands that need it. */
+import { isIP } from "node:net";
 import type { Argv } from "yargs";
 import type { AgentPeerRow, KubernetesOptions } from "../../agent/index.js";
 import { plainText } from "../../base/index.js";
+import type { MetricsEndpoint } from "../../telemetry/index.js";
 import { type Flags, type Program, settingsOf, usageError } from "../context.js";
 import { type FormatFlags, invitationFormat, withFormat } from "../invitation-format.js";
 import { type LogFlags, withLog } from "../log-options.js";
@@ -71,6 +73,11 @@ export function addAgentCommands(program: Program): void {
               requiresArg: true,
               description: "TCP port of /metrics, /healthz and /readyz [none]",
             })
+            .option("metrics-address", {
+              type: "string",
+              requiresArg: true,
+              description: "Address that these are served at; any: every one of the machine [127.0.0.1]",
+            })
             .option("drain-seconds", {
               type: "number",
               requiresArg: true,
@@ -78,6 +85,7 @@ export function addAgentCommands(program: Program): void {
             })
             .conflicts("catalog", "kubernetes")
             .implies("secret", "kubernetes")
+            .implies("metrics-address", "metrics-port")
             .implies("policy", "secret")
             .implies("kubeconfig", "kubernetes")
             .implies("namespaces", "kubernetes"),
@@ -180,6 +188,7 @@ interface RunFlags extends LogFlags {
   secret: string | undefined;
   policy: string | undefined;
   metricsPort: number | undefined;
+  metricsAddress: string | undefined;
   drainSeconds: number | undefined;
 }
 
@@ -187,17 +196,29 @@ async function run(flags: AgentFlags<RunFlags>): Promise<void> {
   const { agentRun } = await import("../../agent/index.js");
   const { openLog } = await import("../../telemetry/index.js");
   const settings = settingsOf(flags);
+  const metrics = metricsEndpoint(flags);
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(name, () => abort.abort());
   await agentRun({
     dir: directoryOf(flags),
     ...(flags.catalog === undefined ? {} : { catalog: flags.catalog }),
     ...(flags.kubernetes ? { kubernetes: kubernetesOptions(flags) } : {}),
-    ...(flags.metricsPort === undefined ? {} : { metricsPort: flags.metricsPort }),
+    ...(metrics === null ? {} : { metrics }),
     ...(flags.drainSeconds === undefined ? {} : { drainMs: flags.drainSeconds * 1000 }),
     signal: abort.signal,
     log: await openLog({ level: settings.logLevel, format: settings.logFormat, component: "agent" }),
   });
+}
+
+function metricsEndpoint({ metricsPort, metricsAddress = "127.0.0.1" }: RunFlags): MetricsEndpoint | null {
+  const address = metricsAddress === "any" ? null : metricsAddress;
+  if (address !== null && isIP(address) === 0) {
+    throw usageError(
+      `--metrics-address ${address} is not an address`,
+      "Give an IP address of this machine, or: any.",
+    );
+  }
+  return metricsPort === undefined ? null : { port: metricsPort, address };
 }
 
 function kubernetesOptions({ kubeconfig, namespaces, secret, policy }: RunFlags): KubernetesOptions {
