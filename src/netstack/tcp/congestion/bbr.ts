@@ -30,8 +30,14 @@ const CYCLE: readonly number[] = [1.25, 0.75, 1, 1, 1, 1, 1, 1];
 /** By the end of which part of the cycle a probe's ACKs are back, and what they must show to call for more. */
 const PROBE_SEEN = 2;
 const PROBE_SUCCESS = 1.2;
-/** Window over the bandwidth-delay product: room for delayed ACKs, and to see a faster path (§5.6.4.2). */
-const WINDOW_GAIN = 2;
+/**
+ * Window over the bandwidth-delay product: what a probe needs, and what delayed ACKs and late wake-ups do, which take
+ * milliseconds and not round trips. At most §5.6.4.2's twice the product: the bandwidth is a maximum, and where bunched ACKs
+ * have made too much of it, all of the window beyond the product stands in a queue.
+ */
+const WINDOW_GAIN = 1.25;
+const WINDOW_SLACK_MS: Milliseconds = 10;
+const MAX_WINDOW_GAIN = 2;
 /** Rounds over which the maximum of the bandwidth is taken. */
 const FILTER_ROUNDS = 10;
 /** Share of a round's bytes whose loss means a full queue, not a bad line. */
@@ -260,8 +266,11 @@ export class Bbr implements CongestionControl {
 
   private setWindow(delivered: number): void {
     const { mss, phase, product } = this;
-    let target =
-      (phase === "startup" ? STARTUP_GAIN : WINDOW_GAIN) * product + this.aggregation.extra + 3 * mss;
+    const filled =
+      phase === "startup"
+        ? STARTUP_GAIN * product
+        : Math.min(WINDOW_GAIN * product + WINDOW_SLACK_MS * this.bandwidth, MAX_WINDOW_GAIN * product);
+    let target = filled + this.aggregation.extra + 3 * mss;
     if (phase === "probe-rtt") target = product / 2;
     const leap = this.mayLeap ? this.startUp.leap(this.minRtt) : 0;
     target = Math.max(Math.min(Math.max(target, leap), this.bound, UNLIMITED), 4 * mss);
