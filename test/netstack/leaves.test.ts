@@ -5,6 +5,7 @@ import { FlowKey, FlowTable } from "../../src/netstack/flow-key.js";
 import { RateLimit } from "../../src/netstack/rate-limit.js";
 import { Assembler } from "../../src/netstack/tcp/assembler.js";
 import { HalfSipHash } from "../../src/netstack/tcp/isn.js";
+import { Rack } from "../../src/netstack/tcp/rack.js";
 import { RttEstimator } from "../../src/netstack/tcp/rtt.js";
 import { SentEntriesPool } from "../../src/netstack/tcp/sent-entries.js";
 import { LOST, SACKED, SentQueue } from "../../src/netstack/tcp/sent-queue.js";
@@ -220,3 +221,26 @@ t.test("RateLimit: a burst, then a rate", async t => {
   t.equal(taken(0, 1), 10);
   t.ok(Math.abs(taken(1, 1001) - 100) <= 1);
 });
+
+t.test(
+  "RFC 8985 §6.2: DSACKs widen the reordering window once a round, however much was sent since",
+  async t => {
+    const queue = new SentQueue(new SentEntriesPool());
+    const rtt = new RttEstimator();
+    const rack = new Rack();
+    rtt.sample(100, 100, 0);
+    queue.push(0, 100, 0);
+    queue.push(100, 200, 0);
+    rack.onDelivered(queue, 1, 100, rtt);
+    queue.markSacked(1);
+    const window = (): number => rack.detectLosses(queue, rtt, false, 100);
+    t.equal(window(), 25);
+    rack.onDsack(1000);
+    rack.onAck(500, false);
+    rack.onDsack(2000);
+    t.equal(window(), 50, "once in this round");
+    for (let una = 0; una < 0xa000_0000; una += 0x1000_0000) rack.onAck((2000 + una) | 0, false);
+    rack.onDsack(0);
+    t.equal(window(), 75, "2.5 GiB later");
+  },
+);

@@ -35,9 +35,14 @@ export class Rack {
   private dsackRound: Seq = 0;
   private dsackRoundActive = false;
 
-  /** The order in which one ACK's blocks are walked says nothing about the order of delivery. */
-  onAck(echoIsOlder: boolean): void {
+  /**
+   * The order in which one ACK's blocks are walked says nothing about the order of delivery.
+   * @param una SND.UNA before the ACK
+   */
+  onAck(una: Seq, echoIsOlder: boolean): void {
     this.priorFack = this.fack;
+    // At once: 2 GiB later the comparison would say the opposite.
+    if (this.dsackRoundActive && !seqLt(una, this.dsackRound)) this.dsackRoundActive = false;
     this.echoIsOlder = echoIsOlder;
   }
 
@@ -60,8 +65,8 @@ export class Rack {
   }
 
   /** Step 4, widening: a DSACK says that a retransmission was for nothing. Once per round trip. */
-  onDsack(una: Seq, nxt: Seq): void {
-    if (this.dsackRoundActive && seqLt(una, this.dsackRound)) return;
+  onDsack(nxt: Seq): void {
+    if (this.dsackRoundActive) return;
     this.dsackRoundActive = true;
     this.dsackRound = nxt;
     this.reoWndMult++;

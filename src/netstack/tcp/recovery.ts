@@ -83,7 +83,7 @@ export class LossRecovery {
 
   /** Bytes that came twice: by a probe, or by what an episode sent again. */
   private takeDsack(left: Seq, right: Seq): void {
-    this.rack.onDsack(this.sender.una, this.sender.nxt);
+    this.rack.onDsack(this.sender.nxt);
     if (this.probeOutstanding) this.probeOutstanding = false;
     else if (this.spurious.onDsack(seqDistance(right, left))) this.undo();
   }

@@ -194,7 +194,7 @@ export class Sender {
     const acked = seqDistance(segment.ack, this.una);
     this.earliest = -1;
     recovery.spurious.onAck(segment.options);
-    recovery.rack.onAck(recovery.spurious.echoIsOlder);
+    recovery.rack.onAck(this.una, recovery.spurious.echoIsOlder);
     rate.begin();
     this.windowChanged = this.updateWindow(segment);
     let delivered = 0;
