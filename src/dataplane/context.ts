@@ -27,6 +27,9 @@ export function newRing(context: Context): Ring {
   return new Ring(context.arena, context.pool, INITIAL_RING_BYTES);
 }
 
+/** Most bytes read from kernel sockets per turn, so that fast senders cannot starve the rest of the loop. */
+export const TURN_READ_BYTES: number = 512 * 1024;
+
 /** How soon a stream asks again for ring memory that the pool did not have. */
 const STARVED_RETRY_MS = 20;
 
@@ -54,13 +57,23 @@ export class StreamQueue implements Machine {
     this.starved = [];
   }
 
-  /** A stream that stops for its budget queues itself again and is served next turn. */
+  /**
+   * Serves streams until the turn's share is read; the others are first in the next turn. One stream's bytes are sealed
+   * and sent while they are in the cache, and not after those of all others were read.
+   */
   flush(_now: Milliseconds): void {
     const batch = this.current;
     this.current = this.next;
-    for (let i = 0; i < batch.length; i++) (batch[i] as KernelStream).service();
-    batch.length = 0;
-    this.next = batch;
+    let served = 0;
+    for (let bytes = 0; served < batch.length && bytes < TURN_READ_BYTES; served++) {
+      bytes += (batch[served] as KernelStream).service();
+    }
+    batch.copyWithin(0, served);
+    batch.length -= served;
+    for (let i = 0; i < this.current.length; i++) batch.push(this.current[i] as KernelStream);
+    this.current.length = 0;
+    this.next = this.current;
+    this.current = batch;
   }
 
   pollAt(): Milliseconds {

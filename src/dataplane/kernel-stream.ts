@@ -16,18 +16,16 @@ import {
   EPOLLRDHUP,
   sockets,
 } from "../linux/index.js";
-import type { Context } from "./context.js";
+import { type Context, TURN_READ_BYTES } from "./context.js";
 import type { Source } from "./loop.js";
 
-/** Most bytes read from one socket per turn, so that one fast sender cannot starve the rest. */
-const READ_BUDGET_BYTES = 512 * 1024;
 /**
  * What one read may bring: little from a socket that says little, so that thousands of them fit the pool. One that is
  * always full is read as much at once as the turn allows: each read acknowledges and wakes whoever fills it, which in
  * reads of 128 KiB took a sixth of the agent's time in a download.
  */
 const MIN_READ_BYTES = 4 * 1024;
-const MAX_READ_BYTES: number = READ_BUDGET_BYTES;
+const MAX_READ_BYTES: number = TURN_READ_BYTES;
 /** What a stream socket is watched for, from its first moment in the loop. */
 export const STREAM_EVENTS: number = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -98,13 +96,16 @@ export class KernelStream implements Source, RingReader, RingWriter {
     this.context.streams.starve(this, this.context.loop.now);
   }
 
-  /** Reads and writes what can be; queues itself again when it stopped for its budget. */
-  service(): void {
+  /** Reads and writes what can be; queues itself again when the turn's share is read. Returns how many bytes it read. */
+  service(): number {
     this.queued = false;
-    if (this.closed) return;
+    if (this.closed) return 0;
     if (this.writable && !this.writeDone) this.write();
+    const from = this.incoming.tail;
     if (!this.closed && this.readable && !this.readDone) this.read();
+    const bytes = (this.incoming.tail - from) | 0;
     if (!this.closed && this.readDone && this.writeDone) this.finish(false);
+    return bytes;
   }
 
   private write(): void {
@@ -135,7 +136,7 @@ export class KernelStream implements Source, RingReader, RingWriter {
 
   private read(): void {
     const ring = this.incoming;
-    for (let budget = READ_BUDGET_BYTES; budget > 0; ) {
+    for (let budget = TURN_READ_BYTES; budget > 0; ) {
       const room = ring.prepare(this.readBytes);
       if (room === 0) {
         if (ring.space > 0) this.starve();
