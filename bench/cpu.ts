@@ -5,17 +5,30 @@ import { cpus, release, totalmem } from "node:os";
 /** USER_HZ: 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
 
-/** User and system time of the processes so far, all threads. */
+/** What one process has used so far, or per 10⁹ bytes: seconds of its own code, of the kernel for it, and how often it was taken off its core. */
+export interface Usage {
+  user: number;
+  system: number;
+  switches: number;
+}
+
+/** All threads. */
+export function usage(pid: number): Usage {
+  // One of many that has ended meanwhile took its time with it.
+  if (!existsSync(`/proc/${pid}/stat`)) return { user: 0, system: 0, switches: 0 };
+  // The name before the ")" may contain anything; utime and stime are fields 14 and 15.
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+  const counts = readFileSync(`/proc/${pid}/status`, "utf8").matchAll(/_ctxt_switches:\s+(\d+)/g);
+  return {
+    user: Number(fields[11]) / TICKS_PER_SECOND,
+    system: Number(fields[12]) / TICKS_PER_SECOND,
+    switches: [...counts].reduce((sum, [, count]) => sum + Number(count), 0),
+  };
+}
+
+/** User and system time of the processes so far. */
 export function cpuSeconds(pids: readonly number[]): number {
-  let ticks = 0;
-  for (const pid of pids) {
-    // One of many that has ended meanwhile took its time with it.
-    if (!existsSync(`/proc/${pid}/stat`)) continue;
-    // The name before the ")" may contain anything; utime and stime are fields 14 and 15.
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-    ticks += Number(fields[11]) + Number(fields[12]);
-  }
-  return ticks / TICKS_PER_SECOND;
+  return pids.map(usage).reduce((sum, { user, system }) => sum + user + system, 0);
 }
 
 /** Since it was started, to a hundredth of a second. */

@@ -110,6 +110,11 @@ function readOptions(): Options {
   };
 }
 
+function describe({ value, unit, cpuSecondsPerGB }: Figure): string {
+  const cost = cpuSecondsPerGB === undefined ? "" : ` at ${cpuSecondsPerGB.toFixed(2)} CPU s/GB`;
+  return `${value.toFixed(3)} ${unit}${cost}`;
+}
+
 interface Entrant {
   contender: Contender;
   topology: Topology;
@@ -176,7 +181,7 @@ async function measure(
           });
         taken.get(contender.name)?.push(...figures);
         if (figures.length > 0) {
-          console.log(`${place}: ${figures.map(one => `${one.value.toFixed(3)} ${one.unit}`).join(", ")}`);
+          console.log(`${place}: ${figures.map(describe).join(", ")}`);
         }
       }
     }

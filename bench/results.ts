@@ -1,5 +1,5 @@
 /** Samples into medians, a table and JSON. */
-import type { Machine } from "./cpu.js";
+import type { Machine, Usage } from "./cpu.js";
 import type { Figure } from "./scenario.js";
 
 export interface Result {
@@ -12,6 +12,8 @@ export interface Result {
   max: number;
   runs: number[];
   cpuSecondsPerGB?: number;
+  /** By process: the laptop's, the cluster's. */
+  ends?: Usage[];
 }
 
 export interface Report {
@@ -49,10 +51,21 @@ export function summarize(scenario: string, taken: ReadonlyMap<string, readonly 
         max: rounded(Math.max(...values)),
         runs: values.map(rounded),
         ...(costs.length > 0 ? { cpuSecondsPerGB: rounded(median(costs)) } : {}),
+        ...(first.ends === undefined ? {} : { ends: medianEnds(figures.flatMap(one => [one.ends ?? []])) }),
       });
     }
   }
   return results;
+}
+
+function medianEnds(runs: readonly (readonly Usage[])[]): Usage[] {
+  const of = (name: keyof Usage, i: number): number =>
+    rounded(median(runs.map(ends => ends[i]?.[name] ?? Number.NaN)));
+  return (runs[0] ?? []).map((_, i) => ({
+    user: of("user", i),
+    system: of("system", i),
+    switches: of("switches", i),
+  }));
 }
 
 /** One block per variant; the last column is how many times as fast as that peer the subject is. */

@@ -1,6 +1,7 @@
 /** What a scenario is: prepares every contender's cluster once, then takes one sample at a time. */
 import type { Topology } from "../test/lab/topology.js";
 import type { Contender, Running } from "./contender.js";
+import type { Usage } from "./cpu.js";
 
 /** One measured figure: `variant` and `unit` are its name in the results. */
 export interface Figure {
@@ -9,6 +10,8 @@ export interface Figure {
   value: number;
   /** Of all of the contender's processes, per 10⁹ bytes carried. */
   cpuSecondsPerGB?: number;
+  /** The same by process, in the order of `Running.pids`: per 10⁹ bytes. */
+  ends?: Usage[];
 }
 
 export interface Scenario {

@@ -5,7 +5,7 @@
 import { eventually } from "../../test/lab/program.js";
 import { type IperfResult, runIperf, startIperf } from "../../test/lab/programs.js";
 import { SERVICE_ADDRESS } from "../contender.js";
-import { cpuSeconds } from "../cpu.js";
+import { type Usage, usage } from "../cpu.js";
 import type { Scenario } from "../scenario.js";
 
 const WARM_UP_SECONDS = 3;
@@ -28,18 +28,26 @@ export const bulk: Scenario = {
   async measure(round, { laptop }, running, seconds) {
     const [flows = "1", direction] = round.split("-") as [string, "up" | "down" | "both"];
     const pids = await running.pids();
-    const before = cpuSeconds(pids);
+    const before = pids.map(usage);
     const { gigabitsPerSecond, bytes } = await transfer(laptop, running.target, direction, seconds, [
       "--parallel",
       flows,
     ]);
-    const used = cpuSeconds(pids) - before;
+    const after = pids.map(usage);
+    const perGB = (name: keyof Usage, i: number): number =>
+      ((after[i] as Usage)[name] - (before[i] as Usage)[name]) / (bytes / 1e9);
+    const ends = pids.map((_, i) => ({
+      user: perGB("user", i),
+      system: perGB("system", i),
+      switches: perGB("switches", i),
+    }));
+    const cpuSecondsPerGB = ends.reduce((sum, { user, system }) => sum + user + system, 0);
     return [
       {
         variant: round,
         unit: "Gbit/s",
         value: gigabitsPerSecond,
-        ...(pids.length > 0 ? { cpuSecondsPerGB: used / (bytes / 1e9) } : {}),
+        ...(pids.length > 0 ? { cpuSecondsPerGB, ends } : {}),
       },
     ];
   },
