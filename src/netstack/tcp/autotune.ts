@@ -5,6 +5,8 @@
  * so either end of a splice may be what holds a transfer back; each raises the limit for its own reason.
  */
 import type { Milliseconds, Ring } from "../../base/index.js";
+import { SHORT_PATH_MS } from "./congestion/control.js";
+import type { RttEstimator } from "./rtt.js";
 import type { Sender } from "./sender.js";
 
 /** Shorter measurements would see bursts, not rates. */
@@ -12,6 +14,17 @@ const MIN_ROUND_MS: Milliseconds = 10;
 
 /** Start-ups double or quadruple in each round trip, and what is sent now was allowed one round trip ago. */
 const HEADROOM = 16;
+
+/**
+ * 4 Gbit/s and more on such a path. Whatever else a ring holds there only lies longer: eight downloads through rings of
+ * 4 MiB meet no cache twice.
+ */
+const SHORT_PATH_RING_BYTES: number = 1 << 20;
+
+/** What either may raise a ring to. */
+export function mostRingBytes(rtt: RttEstimator, maxBytes: number): number {
+  return rtt.minRtt < SHORT_PATH_MS ? Math.min(SHORT_PATH_RING_BYTES, maxBytes) : maxBytes;
+}
 
 /** For the receiving end: what arrived within a round trip, two quadruplings later, must fit. */
 export class ReceiveTuner {

@@ -21,7 +21,7 @@ import type { StackContext } from "../context.js";
 import type { FlowKey } from "../flow-key.js";
 import type { Link, TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
-import { ReceiveTuner, tuneSendRing } from "./autotune.js";
+import { mostRingBytes, ReceiveTuner, tuneSendRing } from "./autotune.js";
 import type { ConnectionList } from "./connection-list.js";
 import { DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS } from "./constants.js";
 import { Ecn } from "./ecn.js";
@@ -334,6 +334,6 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
   }
 
   private maxRingBytes(ring: Ring): number {
-    return Math.min(this.context.options.maxRingBytes, ring.maxLimit);
+    return Math.min(mostRingBytes(this.snd.rtt, this.context.options.maxRingBytes), ring.maxLimit);
   }
 }
