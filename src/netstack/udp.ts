@@ -1,14 +1,14 @@
 /** One UDP flow: the datagrams between two address-port pairs on one link (RFC 768). */
-import { type Address, type Milliseconds, NEVER } from "../base/index.js";
+import { type Milliseconds, NEVER } from "../base/index.js";
 import { PROTOCOL_UDP, UDP_HEADER_BYTES } from "../wire/index.js";
 import type { Attachment } from "./attachment.js";
+import { Flow } from "./flow.js";
 import type { FlowKey } from "./flow-key.js";
-import type { Link, UdpReceiver, Unreachable } from "./link.js";
+import type { UdpReceiver, Unreachable } from "./link.js";
 import type { Timed } from "./timer-heap.js";
 import type { UdpLayer } from "./udp-layer.js";
 
-export class UdpFlow implements Timed {
-  readonly createdAt: Milliseconds;
+export class UdpFlow extends Flow implements Timed {
   lastActiveAt: Milliseconds;
   /** Gets the peer's datagrams. */
   receiver: UdpReceiver | null = null;
@@ -22,8 +22,6 @@ export class UdpFlow implements Timed {
 
   // ---- below: for this folder ----
 
-  readonly attachment: Attachment;
-  readonly key: FlowKey;
   wakeAt: Milliseconds = NEVER;
   heapIndex = -1;
   private readonly layer: UdpLayer;
@@ -31,32 +29,10 @@ export class UdpFlow implements Timed {
   private lastLength = 0;
 
   constructor(layer: UdpLayer, attachment: Attachment, key: FlowKey, now: Milliseconds) {
+    super(attachment, key, now);
     this.layer = layer;
-    this.attachment = attachment;
-    this.key = key;
-    this.createdAt = now;
     this.lastActiveAt = now;
     this.idleMs = layer.context.options.udpIdleMs;
-  }
-
-  get link(): Link {
-    return this.attachment.link;
-  }
-
-  get local(): Address {
-    return this.key.local;
-  }
-
-  get localPort(): number {
-    return this.key.localPort;
-  }
-
-  get remote(): Address {
-    return this.key.remote;
-  }
-
-  get remotePort(): number {
-    return this.key.remotePort;
   }
 
   /**

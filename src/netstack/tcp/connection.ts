@@ -13,13 +13,14 @@
  * ring becomes FIN, the peer's FIN finishes the receive ring, an aborted ring becomes RST and the reverse.
  * What the rings call may come from another stack in the middle of its work, so it only asks for a turn.
  */
-import type { Address, Milliseconds, Ring, RingReader, RingWriter } from "../../base/index.js";
+import type { Milliseconds, Ring, RingReader, RingWriter } from "../../base/index.js";
 import { NEVER } from "../../base/index.js";
 import { TCP_HEADER_BYTES, TCP_TIMESTAMP_BYTES } from "../../wire/index.js";
 import type { Attachment } from "../attachment.js";
 import type { StackContext } from "../context.js";
+import { Flow } from "../flow.js";
 import type { FlowKey } from "../flow-key.js";
-import type { Link, TcpCloseReason, TcpUser, Unreachable } from "../link.js";
+import type { TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { mostRingBytes, ReceiveTuner, tuneSendRing } from "./autotune.js";
 import type { ConnectionList } from "./connection-list.js";
@@ -36,8 +37,7 @@ import type { TcpLayer } from "./tcp-layer.js";
 import { armPersist, onLifeTimer, onSendTimer, type SendTimer } from "./timers.js";
 import { BLOCKED, DONE, MORE, type TurnResult, takeTurn } from "./transmit.js";
 
-export class TcpConnection implements RingReader, RingWriter, Timed {
-  readonly createdAt: Milliseconds;
+export class TcpConnection extends Flow implements RingReader, RingWriter, Timed {
   /** RFC 9293 §3.3.2; changed by `life.ts` alone. */
   state: TcpState;
   /** Told when the connection is up and when it is gone. */
@@ -58,8 +58,6 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
 
   readonly context: StackContext;
   readonly layer: TcpLayer;
-  readonly attachment: Attachment;
-  readonly key: FlowKey;
   readonly template: HeaderTemplate;
   readonly snd: Sender;
   readonly rcv: Receiver;
@@ -115,13 +113,12 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     state: "LISTEN" | "SYN-SENT",
     now: Milliseconds,
   ) {
+    super(attachment, key, now);
     const { context } = layer;
     const { options, counters } = context;
     const { congested } = attachment.link;
     this.context = context;
     this.layer = layer;
-    this.attachment = attachment;
-    this.key = key;
     this.template = new HeaderTemplate(key, timestampOffset);
     this.snd = new Sender(iss, congested, layer);
     this.rcv = new Receiver(counters, options.defaultWindowBytes);
@@ -133,28 +130,7 @@ export class TcpConnection implements RingReader, RingWriter, Timed {
     this.nagle = options.nagle;
     this.state = state;
     this.tuner = congested ? new ReceiveTuner() : null;
-    this.createdAt = now;
     this.lastHeardAt = now;
-  }
-
-  get link(): Link {
-    return this.attachment.link;
-  }
-
-  get local(): Address {
-    return this.key.local;
-  }
-
-  get localPort(): number {
-    return this.key.localPort;
-  }
-
-  get remote(): Address {
-    return this.key.remote;
-  }
-
-  get remotePort(): number {
-    return this.key.remotePort;
   }
 
   /** Smoothed round trip time, or 0 before the first measurement. */
