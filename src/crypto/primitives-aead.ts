@@ -2,7 +2,7 @@
  * The packet AEAD (RFC 8439 §2.8 with empty associated data) put together from OpenSSL's own ChaCha20 and
  * Poly1305 routines in this process, without the EVP layer around them.
  *
- * Measured, Node 20 to 26, 1420 bytes: 0.80 µs to seal and 0.84 µs to open, against 1.10 and 1.07 µs by EVP (whose
+ * Measured, Node 20, 1424 bytes: 0.71 µs to seal and 0.70 µs to open, against 1.10 and 1.07 µs by EVP (whose
  * provider looks its parameters up by name) and 5 µs by node:crypto. The foreign calls cost 40–50 ns each.
  * The official Node builds from 20 to 26 export these symbols; they are not OpenSSL's public interface, so
  * `create.ts` proves them with vectors before use and takes EVP where they are missing.
@@ -25,7 +25,6 @@ import { type AeadBackend, checkKey, checkRange, destroyed, TAG_BYTES, writeNonc
 
 const address = "intptr_t";
 const BLOCK_BYTES = 64;
-const BLOCK_WORDS = 16;
 const KEY_WORDS = 8;
 const TAG_WORDS = 4;
 const LENGTHS_BYTES = 16;
@@ -87,8 +86,10 @@ class PrimitivesShared {
   readonly scratch: number;
   /** Where `open` decrypts to: block 0, then the data. */
   readonly opened: number;
-  /** What lies before or behind a packet, while it is overwritten. */
-  readonly saved: Uint32Array = new Uint32Array(BLOCK_WORDS);
+  /** What lies behind a packet, while it is overwritten. */
+  readonly saved: Uint32Array = new Uint32Array(TAG_WORDS);
+  /** The key that is in the scratch: a batch has one. */
+  private loaded: Uint32Array | null = null;
 
   constructor(arena: Arena) {
     const polyContextBytes = openssl("Poly1305_ctx_size", "int", []);
@@ -102,8 +103,11 @@ class PrimitivesShared {
   /** Puts key and nonce where ChaCha20 reads them, with block number 0. */
   load(key: Uint32Array, counter: number): void {
     const { u32 } = this.arena;
-    const keyWord = (this.scratch + KEY_AT) >> 2;
-    for (let i = 0; i < KEY_WORDS; i++) u32[keyWord + i] = key[i] as number;
+    if (this.loaded !== key) {
+      const keyWord = (this.scratch + KEY_AT) >> 2;
+      for (let i = 0; i < KEY_WORDS; i++) u32[keyWord + i] = key[i] as number;
+      this.loaded = key;
+    }
     const counterWord = (this.scratch + COUNTER_AT) >> 2;
     u32[counterWord] = 0;
     writeNonce(u32, counterWord + 1, counter);
@@ -136,6 +140,7 @@ class PrimitivesShared {
 
   /** Removes what is left of keys from the scratch. */
   wipe(): void {
+    this.loaded = null;
     this.arena.u8.fill(0, this.scratch, this.scratch + POLY_CONTEXT_AT);
     this.arena.u8.fill(0, this.opened, this.opened + BLOCK_BYTES);
   }
@@ -154,20 +159,56 @@ class PrimitivesAeadKey implements AeadKey {
 
   seal(offset: number, length: number, counter: number): void {
     const { shared } = this;
-    const { primitives, base, saved } = shared;
+    const { primitives, base } = shared;
     const { view, u32 } = shared.arena;
     if (!this.alive) destroyed();
     checkRange(shared.arena, offset, length, BLOCK_BYTES, TAIL_BYTES);
     shared.load(this.key, counter);
     const block = offset - BLOCK_BYTES;
-    for (let i = 0; i < BLOCK_WORDS; i++) saved[i] = view.getUint32(block + 4 * i, true);
+    // What lies before the packet, word by word: by loops and an array it takes 40 ns longer.
+    const w0 = view.getInt32(block, true);
+    const w1 = view.getInt32(block + 4, true);
+    const w2 = view.getInt32(block + 8, true);
+    const w3 = view.getInt32(block + 12, true);
+    const w4 = view.getInt32(block + 16, true);
+    const w5 = view.getInt32(block + 20, true);
+    const w6 = view.getInt32(block + 24, true);
+    const w7 = view.getInt32(block + 28, true);
+    const w8 = view.getInt32(block + 32, true);
+    const w9 = view.getInt32(block + 36, true);
+    const w10 = view.getInt32(block + 40, true);
+    const w11 = view.getInt32(block + 44, true);
+    const w12 = view.getInt32(block + 48, true);
+    const w13 = view.getInt32(block + 52, true);
+    const w14 = view.getInt32(block + 56, true);
+    const w15 = view.getInt32(block + 60, true);
     const at = base + block;
     primitives.chacha20(at, at, length + BLOCK_BYTES);
-    const polyKeyWord = (shared.scratch + POLY_KEY_AT) >> 2;
-    for (let i = 0; i < KEY_WORDS; i++) {
-      u32[polyKeyWord + i] = view.getUint32(block + 4 * i, true) ^ (saved[i] as number);
-    }
-    for (let i = 0; i < BLOCK_WORDS; i++) view.setUint32(block + 4 * i, saved[i] as number, true);
+    const polyKey = (shared.scratch + POLY_KEY_AT) >> 2;
+    u32[polyKey] = view.getInt32(block, true) ^ w0;
+    u32[polyKey + 1] = view.getInt32(block + 4, true) ^ w1;
+    u32[polyKey + 2] = view.getInt32(block + 8, true) ^ w2;
+    u32[polyKey + 3] = view.getInt32(block + 12, true) ^ w3;
+    u32[polyKey + 4] = view.getInt32(block + 16, true) ^ w4;
+    u32[polyKey + 5] = view.getInt32(block + 20, true) ^ w5;
+    u32[polyKey + 6] = view.getInt32(block + 24, true) ^ w6;
+    u32[polyKey + 7] = view.getInt32(block + 28, true) ^ w7;
+    view.setInt32(block, w0, true);
+    view.setInt32(block + 4, w1, true);
+    view.setInt32(block + 8, w2, true);
+    view.setInt32(block + 12, w3, true);
+    view.setInt32(block + 16, w4, true);
+    view.setInt32(block + 20, w5, true);
+    view.setInt32(block + 24, w6, true);
+    view.setInt32(block + 28, w7, true);
+    view.setInt32(block + 32, w8, true);
+    view.setInt32(block + 36, w9, true);
+    view.setInt32(block + 40, w10, true);
+    view.setInt32(block + 44, w11, true);
+    view.setInt32(block + 48, w12, true);
+    view.setInt32(block + 52, w13, true);
+    view.setInt32(block + 56, w14, true);
+    view.setInt32(block + 60, w15, true);
     shared.authenticate(offset, length);
   }
 
