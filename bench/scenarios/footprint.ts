@@ -1,7 +1,9 @@
 /** What czctl costs when nothing happens, with 5,000 connections open, and from `czctl up` to the first byte. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { startIperf } from "../../test/lab/programs.js";
-import { ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
+import { CLI, type Czctl } from "../../test/lab/czctl.js";
+import type { Host } from "../../test/lab/host.js";
+import { startIperf, startNginx } from "../../test/lab/programs.js";
+import { ECHO_PORT, HTTP_PORT, SERVICE_ADDRESS } from "../contender.js";
 import { czctl, type RunningCzctl } from "../contenders/czctl.js";
 import { cpuSeconds, residentMB, statusField } from "../cpu.js";
 import { ECHO, PYTHON } from "../programs.js";
@@ -12,6 +14,17 @@ const FLOWS = 5_000;
 const IDLE_SECONDS = 10;
 /** Delayed ACKs, window updates and the collector are done by then. */
 const SETTLE_MS = 2_000;
+/** In one run: a start is short, and what else the machine does hits some of them. */
+const STARTS = 5;
+/** Prints when `czctl up` was executed, and when the first byte of an answer to a service's name was there. */
+const FIRST_BYTE = `
+started=$EPOCHREALTIME
+"$@" up >&2 &&
+exec 3<>/dev/tcp/speed.bench/${HTTP_PORT} &&
+printf 'GET / HTTP/1.0\r\n\r\n' >&3 &&
+read -r -N 1 -u 3 &&
+echo "$started $EPOCHREALTIME"
+`;
 
 const wakeUps = (pids: readonly number[]): number =>
   Math.max(...pids.map(pid => statusField(pid, "voluntary_ctxt_switches")));
@@ -27,27 +40,36 @@ async function idle(pids: readonly number[], suffix: string): Promise<Figure[]> 
   ];
 }
 
+/**
+ * What a user waits for, by one shell's clock: from the execution of `czctl up` until it has returned and the first
+ * byte of an HTTP answer has come through the tunnel. A warm start: the machine has run czctl before, so its files are
+ * in the page cache; no process of it runs.
+ */
+async function firstByte(laptop: Host, cli: Czctl): Promise<Figure> {
+  await cli.run(["down"]);
+  const times = await laptop.run("bash", ["-c", FIRST_BYTE, "bash", process.execPath, CLI]);
+  const [started = 0, answered = 0] = times.trim().split(" ").map(Number);
+  return { variant: "up to first byte", unit: "ms", value: (answered - started) * 1000 };
+}
+
 export const footprint: Scenario = {
   name: "footprint",
   rounds: ["idle", "first byte"],
-  needs: [PYTHON, "bash", "iperf3"],
+  needs: [PYTHON, "bash", "iperf3", "nginx"],
   contenders: [czctl],
   async prepare({ cluster }) {
     cluster.spawn(PYTHON, [ECHO, "many", SERVICE_ADDRESS, String(ECHO_PORT)]);
     await cluster.waitForPort(ECHO_PORT);
     await startIperf(cluster, SERVICE_ADDRESS);
+    await startNginx(cluster, [SERVICE_ADDRESS], HTTP_PORT);
   },
   async measure(round, { laptop }, running) {
     const { cli, target } = running as RunningCzctl;
     if (round === "first byte") {
-      await cli.run(["down"]);
-      const trip = `exec 3<>/dev/tcp/${target}/${ECHO_PORT}; printf x >&3; head -c 1 <&3`;
-      const start = performance.now();
-      await cli.up();
-      await laptop.run("bash", ["-c", trip]);
-      const value = performance.now() - start;
+      const figures: Figure[] = [];
+      while (figures.length < STARTS) figures.push(await firstByte(laptop, cli));
       await cli.waitUntilConnected();
-      return [{ variant: "up to first byte", unit: "ms", value }];
+      return figures;
     }
     const pids = await running.pids();
     // A fresh process has not compiled anything yet; its base is what it holds after some work.
