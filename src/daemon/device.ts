@@ -32,7 +32,7 @@ export interface DeviceOptions {
   lastRange: string | null;
   ula: string;
   tso: boolean;
-  /** Opened already (`openTunFile`). */
+  /** `/dev/net/tun`, opened already. */
   tunFile: number | undefined;
   log: Logger;
 }

@@ -42,6 +42,7 @@ export interface LibC {
   readonly read: Call<[Fd, Pointer, number]>;
   readonly write: Call<[Fd, Pointer, number]>;
   readonly close: Call<[Fd]>;
+  readonly open: Call<[Pointer, number, number]>;
   readonly ioctl: Call<[Fd, number, Pointer]>;
   readonly fcntl: Call<[Fd, number, number]>;
   readonly flock: Call<[Fd, number]>;
@@ -76,6 +77,7 @@ export const libc: LibC = {
   read: bind("read", SSIZE, [INT, PTR, SIZE]),
   write: bind("write", SSIZE, [INT, PTR, SIZE]),
   close: bind("close", INT, [INT]),
+  open: bind("open", INT, [PTR, INT, "uint"]),
   ioctl: bind("ioctl", INT, [INT, "ulong", PTR]),
   fcntl: bind("fcntl", INT, [INT, INT, "long"]),
   flock: bind("flock", INT, [INT, INT]),

@@ -26,6 +26,5 @@ export * from "./routes.js";
 export * from "./rules.js";
 export * from "./socket.js";
 export * from "./tun.js";
-export { openTunFile } from "./tun-file.js";
 export * from "./udp.js";
 export * from "./virtio.js";

@@ -11,9 +11,12 @@
  */
 import type { Arena } from "../base/index.js";
 import { systemError } from "./errors.js";
-import { addressOf, EINTR, EINVAL, libc, scratch, scratchAddress, settle } from "./ffi.js";
-import { openTunFile } from "./tun-file.js";
+import { addressOf, EINTR, EINVAL, libc, scratch, scratchAddress, scratchText, settle } from "./ffi.js";
 import { VIRTIO_NET_HDR_BYTES, virtioNet } from "./virtio.js";
+
+const O_RDWR = 2;
+const O_NONBLOCK = 0x800;
+const O_CLOEXEC = 0x80000;
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
@@ -27,6 +30,8 @@ const TUN_F_TSO6 = 0x04;
 
 const IFNAMSIZ = 16;
 const IFREQ_BYTES = 40;
+const ENOENT = 2;
+const ENXIO = 6;
 const ENOTTY = 25;
 
 export interface TunOptions {
@@ -34,7 +39,7 @@ export interface TunOptions {
   name: string;
   /** Ask for 64 KiB TCP segments. */
   tso: boolean;
-  /** From `openTunFile`, and the caller's also after a failure; absent: a new one. */
+  /** `/dev/net/tun`, opened non-blocking, and the caller's also after a failure; absent: it is opened. */
   file?: number | undefined;
 }
 
@@ -52,7 +57,15 @@ export function openTun(options: TunOptions): TunDevice {
   if (options.name === "" || Buffer.byteLength(options.name) >= IFNAMSIZ || /[/\s:]/.test(options.name)) {
     throw new RangeError(`not a device name: ${JSON.stringify(options.name)}`);
   }
-  const fd = options.file ?? openTunFile();
+  const fd =
+    options.file ?? settle(libc.open(scratchText("/dev/net/tun"), O_RDWR | O_NONBLOCK | O_CLOEXEC, 0));
+  if (fd === -ENOENT || fd === -ENXIO) {
+    throw systemError("open /dev/net/tun", "open", fd, {
+      code: "TUN_UNAVAILABLE",
+      hint: "Load the kernel module (sudo modprobe tun), or give the container the device /dev/net/tun.",
+    });
+  }
+  if (fd < 0) throw systemError("open /dev/net/tun", "open", fd);
   try {
     const name = attach(fd, options);
     return { fd, name, tso: negotiate(fd, options.tso) };
