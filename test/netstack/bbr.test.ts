@@ -129,6 +129,29 @@ t.test("a path that is another one, and ten times as long, is found within three
   }
 });
 
+t.test("§5.3.4.3: a path that has become longer without a word is found within seconds", async t => {
+  for (const [before, after] of [
+    [10, 100],
+    [20, 80],
+    [50, 80],
+  ] as const) {
+    const pair = new Pair({
+      seed: 5,
+      link: link(before, 0),
+      down: 200_000_000,
+      stack: { congestion: "bbr" },
+    });
+    const { connection } = pair.connect();
+    pair.world.run(3_000);
+    for (const end of [pair.clientLink, pair.serverLink]) end.conditions = link(after, 0);
+    pair.world.run(5_000);
+    const { bytesIn } = connection;
+    pair.world.run(2_000);
+    const reached = (connection.bytesIn - bytesIn) / 2_000 / RATE;
+    t.ok(reached > 0.85, `${before} to ${after} ms: ${reached.toFixed(2)} of the link`);
+  }
+});
+
 t.test("it leaves no standing queue", async t => {
   const pair = new Pair({ seed: 5, link: link(40, 0, 400), down: 60_000_000, stack: { congestion: "bbr" } });
   pair.connect();

@@ -50,6 +50,8 @@ const ECN_BETA = 0.85;
 const BOUND_GROWTH = 1.1;
 const PROBE_RTT_INTERVAL_MS: Milliseconds = 10_000;
 const PROBE_RTT_MS: Milliseconds = 200;
+/** A bandwidth that has fallen to this part calls for a new look at the round trip at once. */
+const LONGER_PATH = 0.8;
 
 type Phase = "startup" | "drain" | "cruise" | "probe-rtt";
 
@@ -74,6 +76,8 @@ export class Bbr implements CongestionControl {
 
   private minRtt: Milliseconds = Number.POSITIVE_INFINITY;
   private minRttAt: Milliseconds = 0.1;
+  /** Bandwidth when `minRtt` was last seen, or more since. */
+  private minRttRate = 0.1;
   /** Smallest since probe-rtt began. */
   private freshRtt: Milliseconds = Number.POSITIVE_INFINITY;
   private probeEnd: Milliseconds = 0.1;
@@ -153,6 +157,7 @@ export class Bbr implements CongestionControl {
     this.aggregation = new Aggregation();
     this.minRtt = Number.POSITIVE_INFINITY;
     this.startUp = new StartUp();
+    this.minRttRate = 0;
     this.probedFrom = Number.POSITIVE_INFINITY;
     this.bound = UNLIMITED;
   }
@@ -208,6 +213,16 @@ export class Bbr implements CongestionControl {
     if (rtt > this.minRtt) return;
     this.minRtt = rtt;
     this.minRttAt = now;
+    this.minRttRate = this.bandwidth;
+  }
+
+  /**
+   * The round trip has not been seen for long, or ever since less arrives than did: over a longer path a window for the
+   * old one brings less each round, which no queue of ours explains.
+   */
+  private minRttIsOld(now: Milliseconds): boolean {
+    if (this.bandwidth > this.minRttRate) this.minRttRate = this.bandwidth;
+    return now - this.minRttAt > PROBE_RTT_INTERVAL_MS || this.bandwidth < LONGER_PATH * this.minRttRate;
   }
 
   /** Bytes that fill the path. */
@@ -224,10 +239,11 @@ export class Bbr implements CongestionControl {
       // Whatever it has become: the route may be longer now.
       if (this.freshRtt < Number.POSITIVE_INFINITY) this.minRtt = this.freshRtt;
       this.minRttAt = now;
+      this.minRttRate = this.bandwidth;
       this.cruise(2, now);
     }
     if (this.phase !== "cruise") return;
-    if (now - this.minRttAt > PROBE_RTT_INTERVAL_MS && !this.restarted) {
+    if (this.minRttIsOld(now) && !this.restarted) {
       this.phase = "probe-rtt";
       this.freshRtt = Number.POSITIVE_INFINITY;
       this.probeEnd = now + PROBE_RTT_MS + this.minRtt;
