@@ -68,6 +68,8 @@ export interface LibC {
   readonly epollPwait2: Call<[Fd, Pointer, number, Pointer, Pointer]> | null;
   readonly clockGettime: Call<[number, Pointer]>;
   readonly prctl: Call<[number, number, number, number, number]>;
+  /** For calls that libc has no name for. */
+  readonly syscall: Call<[number, number, Pointer, number, number]>;
   readonly capset: Call<[Pointer, Pointer]>;
   readonly mmap: Call<[Pointer, number, number, number, Fd, number]>;
   readonly munmap: Call<[Pointer, number]>;
@@ -102,6 +104,7 @@ export const libc: LibC = {
   epollPwait2: bindOptional("epoll_pwait2", INT, [INT, PTR, INT, PTR, PTR]),
   clockGettime: bind("clock_gettime", INT, [INT, PTR]),
   prctl: bind("prctl", INT, [INT, "ulong", "ulong", "ulong", "ulong"]),
+  syscall: bind("syscall", "long", ["long", "long", PTR, "ulong", "ulong"]),
   capset: bind("capset", INT, [PTR, PTR]),
   mmap: bind("mmap", PTR, [PTR, SIZE, INT, INT, INT, "long"]),
   munmap: bind("munmap", INT, [PTR, SIZE]),

@@ -24,6 +24,7 @@ export { kernelPathMtu } from "./path-mtu.js";
 export * from "./privilege.js";
 export * from "./routes.js";
 export * from "./rules.js";
+export { askForShortSlice } from "./scheduler.js";
 export * from "./socket.js";
 export * from "./tun.js";
 export * from "./udp.js";
