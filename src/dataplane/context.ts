@@ -35,13 +35,15 @@ const STARVED_RETRY_MS = 20;
 
 /** Kernel streams that have something to read or write this turn. */
 export class StreamQueue implements Machine {
-  private current: KernelStream[] = [];
-  private next: KernelStream[] = [];
+  /** The first `count` of them. The arrays keep their length: one that shrinks gives its room back, every turn. */
+  private current: (KernelStream | null)[] = [];
+  private next: (KernelStream | null)[] = [];
+  private count = 0;
   private starved: KernelStream[] = [];
   private retryAt: Milliseconds = NEVER;
 
   push(stream: KernelStream): void {
-    this.current.push(stream);
+    this.current[this.count++] = stream;
   }
 
   /** Nobody tells when the pool has memory again, so these streams ask. */
@@ -53,7 +55,7 @@ export class StreamQueue implements Machine {
   poll(now: Milliseconds): void {
     if (this.retryAt > now) return;
     this.retryAt = NEVER;
-    this.current.push(...this.starved);
+    for (const stream of this.starved) this.push(stream);
     this.starved = [];
   }
 
@@ -62,21 +64,26 @@ export class StreamQueue implements Machine {
    * and sent while they are in the cache, and not after those of all others were read.
    */
   flush(_now: Milliseconds): void {
-    const batch = this.current;
-    this.current = this.next;
+    const { count, current: batch, next: queued } = this;
+    this.current = queued;
+    this.count = 0;
     let served = 0;
-    for (let bytes = 0; served < batch.length && bytes < TURN_READ_BYTES; served++) {
+    for (let bytes = 0; served < count && bytes < TURN_READ_BYTES; served++) {
       bytes += (batch[served] as KernelStream).service();
     }
-    batch.copyWithin(0, served);
-    batch.length -= served;
-    for (let i = 0; i < this.current.length; i++) batch.push(this.current[i] as KernelStream);
-    this.current.length = 0;
-    this.next = this.current;
+    const left = count - served;
+    const again = this.count;
+    batch.copyWithin(0, served, count);
+    for (let i = 0; i < again; i++) batch[left + i] = queued[i] as KernelStream;
+    // What is left behind would keep closed streams alive.
+    queued.fill(null, 0, again);
+    batch.fill(null, left + again, Math.max(count, left + again));
     this.current = batch;
+    this.next = queued;
+    this.count = left + again;
   }
 
   pollAt(): Milliseconds {
-    return this.current.length > 0 ? 0 : this.retryAt;
+    return this.count > 0 ? 0 : this.retryAt;
   }
 }

@@ -62,8 +62,9 @@ export class Stack {
   private readonly attachments: Map<Link, Attachment> = new Map();
   private lastAttachment: Attachment | null = null;
   private nextLinkId = 1;
-  /** Links on which some connection waits for its turn. */
-  private busy: Attachment[] = [];
+  /** Links on which some connection waits for its turn: the first `busyCount`. An array that shrinks gives its room back. */
+  private readonly busy: (Attachment | null)[] = [];
+  private busyCount = 0;
   private readonly onBusy: (attachment: Attachment) => void;
 
   constructor(config: StackConfig) {
@@ -81,7 +82,7 @@ export class Stack {
     this.icmp = new IcmpInput(context, this.tcp, this.udp);
     this.onBusy = attachment => {
       attachment.listed = true;
-      this.busy.push(attachment);
+      this.busy[this.busyCount++] = attachment;
     };
   }
 
@@ -112,13 +113,14 @@ export class Stack {
     const { busy } = this;
     let kept = 0;
     // The list may grow while it is walked.
-    for (let i = 0; i < busy.length; i++) {
+    for (let i = 0; i < this.busyCount; i++) {
       const attachment = busy[i] as Attachment;
+      busy[i] = null;
       if (!attachment.blocked) this.serve(attachment, now);
       if (attachment.idle) attachment.listed = false;
       else busy[kept++] = attachment;
     }
-    busy.length = kept;
+    this.busyCount = kept;
   }
 
   /** Fires the timers that are due. Call `dispatch` after it. */
