@@ -93,7 +93,8 @@ t.test("SentQueue keeps its sums right through marks, growth, splits and shifts"
     const what = random.between(0, 9);
     if (what < 4 || queue.count === 0) {
       const end = (next + random.between(2, 1400)) | 0;
-      queue.push(next, end, step);
+      queue.now = step;
+      queue.push(next, end);
       next = end;
     } else if (what === 4) queue.shift();
     else if (what === 5 && (queue.flagsOf(index) & SACKED) === 0) queue.markSacked(index);
@@ -229,9 +230,11 @@ t.test(
     const rtt = new RttEstimator();
     const rack = new Rack();
     rtt.sample(100, 100, 0);
-    queue.push(0, 100, 0);
-    queue.push(100, 200, 0);
-    rack.onDelivered(queue, 1, 100, rtt);
+    queue.now = 0;
+    queue.push(0, 100);
+    queue.push(100, 200);
+    queue.now = 100;
+    rack.onDelivered(queue, 1, rtt);
     queue.markSacked(1);
     const window = (): number => rack.detectLosses(queue, rtt, false, 100);
     t.equal(window(), 25);

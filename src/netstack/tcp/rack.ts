@@ -47,13 +47,13 @@ export class Rack {
   }
 
   /** Steps 1–3: entry `index` has just been SACKed or acknowledged for the first time. */
-  onDelivered(queue: SentQueue, index: number, now: Milliseconds, estimator: RttEstimator): void {
+  onDelivered(queue: SentQueue, index: number, estimator: RttEstimator): void {
     const end = queue.endOf(index);
     const sentAt = queue.stamps[queue.stampsAt(index) + SENT_AT] as number;
     const again = (queue.flagsOf(index) & RETRANSMITTED) !== 0;
     if (!this.started || seqLt(this.fack, end)) this.fack = end;
     else if (seqLt(end, this.priorFack) && !again) this.reorderingSeen = true;
-    const rtt = now - sentAt;
+    const rtt = queue.now - sentAt;
     // An ACK this soon after a retransmission, or that echoes an older segment, is the original's (step 2).
     if (again && (this.echoIsOlder || rtt < estimator.minRtt)) return;
     this.rtt = rtt;

@@ -60,7 +60,7 @@ export class LossRecovery {
   // ---- what an ACK brings, in the order in which `Sender.onAck` asks ----
 
   /** Marks what the SACK blocks cover (RFC 2018 §5). Returns the bytes newly covered. */
-  takeSacks(segment: Segment, now: Milliseconds): number {
+  takeSacks(segment: Segment): number {
     const { sack, sackCount } = segment.options;
     const { sender } = this;
     let delivered = 0;
@@ -71,7 +71,7 @@ export class LossRecovery {
       const right = sack[(i << 1) + 1] as number;
       // Only ranges that were sent and are outstanding can be meant (RFC 5961 §5 in spirit).
       if (seqLeq(right, left) || seqLt(left, sender.una) || seqLt(sender.nxt, right)) continue;
-      delivered += this.markBlock(left, right, now);
+      delivered += this.markBlock(left, right);
     }
     if (sender.queue.count > 0) {
       if (this.known === NO_BLOCKS) this.known = new Int32Array(sack.length);
@@ -233,7 +233,7 @@ export class LossRecovery {
     return left;
   }
 
-  private markBlock(left: Seq, right: Seq, now: Milliseconds): number {
+  private markBlock(left: Seq, right: Seq): number {
     const { queue, rtt } = this.sender;
     let marked = 0;
     let i = queue.firstFrom(this.skipKnown(left, right));
@@ -244,7 +244,7 @@ export class LossRecovery {
       this.sender.noteDelivered(i);
       queue.markSacked(i);
       marked += queue.lengthOf(i);
-      this.rack.onDelivered(queue, i, now, rtt);
+      this.rack.onDelivered(queue, i, rtt);
     }
     return marked;
   }

@@ -192,15 +192,16 @@ export class Sender {
     const { queue, rate, recovery } = flight;
     const priorInFlight = this.inFlight;
     const acked = seqDistance(segment.ack, this.una);
+    queue.now = now;
     this.earliest = -1;
     recovery.spurious.onAck(segment.options);
     recovery.rack.onAck(this.una, recovery.spurious.echoIsOlder);
     rate.begin();
     this.windowChanged = this.updateWindow(segment);
     let delivered = 0;
-    if (segment.options.sackCount > 0 && this.sackPermitted) delivered = recovery.takeSacks(segment, now);
+    if (segment.options.sackCount > 0 && this.sackPermitted) delivered = recovery.takeSacks(segment);
     if (acked > 0) {
-      delivered += this.shiftAcked(segment.ack, now);
+      delivered += this.shiftAcked(segment.ack);
       this.una = segment.ack;
       this.rtt.backoff = 0;
       this.retransmits = 0;
@@ -217,9 +218,9 @@ export class Sender {
     return bytes;
   }
 
-  /** [start, end) has just been sent for the first time. */
-  enter(start: Seq, end: Seq, now: Milliseconds): void {
-    this.queue.push(start, end, now);
+  /** [start, end) has just been sent for the first time, at `queue.now`. */
+  enter(start: Seq, end: Seq): void {
+    this.queue.push(start, end);
     if (this.congested) this.rate.stamp(this.queue, this.queue.count - 1);
   }
 
@@ -265,7 +266,7 @@ export class Sender {
   }
 
   /** Drops entries below `ack`; returns the bytes among them that no SACK had reported before. */
-  private shiftAcked(ack: Seq, now: Milliseconds): number {
+  private shiftAcked(ack: Seq): number {
     const { queue, recovery, earliest, latest } = this;
     let delivered = 0;
     let ambiguous = false;
@@ -273,7 +274,7 @@ export class Sender {
       if ((queue.flagsOf(0) & RETRANSMITTED) !== 0) ambiguous = true;
       if ((queue.flagsOf(0) & SACKED) === 0) {
         delivered += queue.lengthOf(0);
-        recovery.rack.onDelivered(queue, 0, now, this.rtt);
+        recovery.rack.onDelivered(queue, 0, this.rtt);
         this.noteDelivered(0);
       }
       queue.shift();

@@ -41,6 +41,8 @@ export class SentQueue {
   sackedCount = 0;
   sackedBytes = 0;
   lostBytes = 0;
+  /** For what comes many times to a call: a double that crosses each may be boxed. */
+  now: Milliseconds = 0.1;
   private readonly pool: SentEntriesPool;
   private entries: SentEntries = NO_ENTRIES;
   /** Most entries at once since there were none, and the capacity to begin the next burst with. */
@@ -86,12 +88,13 @@ export class SentQueue {
     return ((this.ends[slot] as number) - (this.starts[slot] as number)) | 0;
   }
 
-  push(start: Seq, end: Seq, now: Milliseconds): void {
+  /** An entry that is sent at `now`. */
+  push(start: Seq, end: Seq): void {
     if (this.count > this.mask) this.grow();
     const slot = (this.first + this.count) & this.mask;
     this.starts[slot] = start;
     this.ends[slot] = end;
-    this.stamps[STAMPS * slot + SENT_AT] = now;
+    this.stamps[STAMPS * slot + SENT_AT] = this.now;
     this.marks[slot] = 0;
     if (++this.count > this.most) this.most = this.count;
   }
@@ -170,7 +173,7 @@ export class SentQueue {
 
   /** Makes two entries of one, the first ending at `seq`: segments have become smaller since it was sent. */
   split(index: number, seq: Seq): void {
-    this.push(0, 0, 0);
+    this.push(0, 0);
     for (let i = this.count - 1; i > index; i--) this.copyEntry(i - 1, i);
     this.ends[(this.first + index) & this.mask] = seq;
     this.starts[(this.first + index + 1) & this.mask] = seq;

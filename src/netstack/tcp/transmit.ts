@@ -149,14 +149,15 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   if (!sendData(c, snd.nxt, length, flags, length > snd.mss ? snd.mss : 0, true, now)) return false;
   if (snd.queue.count === 0) snd.stalledSince = now;
   snd.rate.onSend(snd.inFlight, now);
+  snd.queue.now = now;
   let at = snd.nxt;
   for (let left = length; left > snd.mss; left -= snd.mss) {
     const end = seqAdd(at, snd.mss);
-    snd.enter(at, end, now);
+    snd.enter(at, end);
     at = end;
   }
   const end = seqAdd(snd.nxt, fin ? length + 1 : length);
-  snd.enter(at, end, now);
+  snd.enter(at, end);
   snd.recovery.onSent(length);
   snd.recovery.spurious.onNewData(Math.ceil(length / snd.mss));
   snd.pacer.onSent(length, now);
