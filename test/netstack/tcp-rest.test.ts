@@ -3,7 +3,8 @@ import t from "tap";
 import type { Sender } from "../../src/netstack/tcp/sender.js";
 import { type PeerOptions, RawPeer } from "./raw-peer.js";
 
-const REST_MS = 10_000;
+const REST_MS = 5_000;
+const GRAIN_MS = 1_000;
 const sender = (peer: RawPeer): Sender => peer.connection?.snd as Sender;
 
 function established(options: PeerOptions = {}): RawPeer {
@@ -39,7 +40,7 @@ t.test("it rests once it has been quiet for a while, in either direction", async
   peer.send({ flags: "P.", seq: 1, ack: 5_001, data: "hello" });
   peer.step(REST_MS - 100);
   t.notOk(sender(peer).resting, "something came meanwhile");
-  peer.step(200);
+  peer.step(100 + GRAIN_MS);
   t.ok(sender(peer).resting);
   t.equal(peer.stack.pollAt(), Number.POSITIVE_INFINITY, "and nothing wakes it");
 });
@@ -64,7 +65,7 @@ t.test(
   async t => {
     const peer = established({ ringBytes: 1 << 20 });
     transfer(peer, 5_000);
-    peer.step(REST_MS + 100);
+    peer.step(REST_MS + GRAIN_MS);
     t.ok(sender(peer).resting);
     peer.write("hello");
     peer.dispatch();
@@ -82,7 +83,7 @@ t.test("RFC 5681 §4.1: what was learnt of the path outlasts the rest", async t 
   transfer(peer, 400_000);
   const { congestion } = sender(peer);
   t.ok(congestion.cwnd > 50_000);
-  peer.step(REST_MS + 100);
+  peer.step(REST_MS + GRAIN_MS);
   t.ok(sender(peer).resting);
   t.equal(sender(peer).congestion, congestion);
 });
@@ -91,7 +92,7 @@ t.test("RFC 5681 §4.1: what one round trip teaches again does not", async t => 
   const peer = established({ ringBytes: 1 << 20 });
   transfer(peer, 5_000);
   const { congestion } = sender(peer);
-  peer.step(REST_MS + 100);
+  peer.step(REST_MS + GRAIN_MS);
   peer.write(new Uint8Array(100_000));
   peer.dispatch();
   t.equal(peer.sent().length, 10, "ten segments to begin with");

@@ -24,7 +24,7 @@ import type { TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { mostRingBytes, ReceiveTuner, tuneSendRing } from "./autotune.js";
 import type { ConnectionList } from "./connection-list.js";
-import { DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS } from "./constants.js";
+import { DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS, REST_GRAIN_MS } from "./constants.js";
 import { Ecn } from "./ecn.js";
 import { windowShiftFor } from "./handshake.js";
 import { advance, end, type Farewell, sayFarewell } from "./life.js";
@@ -297,7 +297,8 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   /** Sending something arms a timer, so it is looked at sooner or later. */
   private get restAt(): Milliseconds {
     if (this.snd.resting || this.sendTimer !== "none") return NEVER;
-    return Math.max(this.lastHeardAt, this.snd.lastSentAt) + REST_AFTER_MS;
+    const due = Math.max(this.lastHeardAt, this.snd.lastSentAt) + REST_AFTER_MS;
+    return Math.ceil(due / REST_GRAIN_MS) * REST_GRAIN_MS;
   }
 
   private tuneRings(tuner: ReceiveTuner, now: Milliseconds): void {

@@ -50,4 +50,6 @@ export const MAX_WINDOW_SHIFT = 14;
 export const TIME_WAIT_REUSE_MS = 1000;
 
 /** A connection over which nothing has come or gone for so long gives up what only one in use needs. */
-export const REST_AFTER_MS: Milliseconds = 10_000;
+export const REST_AFTER_MS: Milliseconds = 5_000;
+/** Thousands that fell silent together do so in one go, not one by one. */
+export const REST_GRAIN_MS: Milliseconds = 1_000;
