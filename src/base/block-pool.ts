@@ -18,6 +18,7 @@ export class BlockPool {
   private readonly prev: Int32Array;
   private readonly heads: Int32Array;
   private used = 0;
+  private released = 0;
 
   /**
    * @param start arena offset of the region
@@ -44,6 +45,11 @@ export class BlockPool {
   /** Bytes handed out now. */
   get usedBytes(): number {
     return this.used;
+  }
+
+  /** Bytes that came back since `eachFree` was last called: the same ones count again. */
+  get releasedBytes(): number {
+    return this.released;
   }
 
   /** Size of the block that a request for `bytes` would get. */
@@ -77,6 +83,7 @@ export class BlockPool {
       throw new RangeError(`offset ${offset} is not an allocated block`);
     }
     this.used -= this.minBytes << order;
+    this.released += this.minBytes << order;
     while (order < this.orders - 1) {
       const buddy = block ^ (1 << order);
       if (this.state[buddy] !== (order | FREE)) break;
@@ -85,6 +92,16 @@ export class BlockPool {
       order++;
     }
     this.push(block, order);
+  }
+
+  /** Walks the free blocks, merged as far as they can be: arena offset and size. */
+  eachFree(visit: (offset: number, bytes: number) => void): void {
+    this.released = 0;
+    for (let order = 0; order < this.orders; order++) {
+      for (let block = this.heads[order] as number; block !== -1; block = this.next[block] as number) {
+        visit(this.start + (block << this.minShift), this.minBytes << order);
+      }
+    }
   }
 
   private push(block: number, order: number): void {

@@ -45,6 +45,7 @@ import { UnixListener } from "./listener.js";
 import { Loop, StackMachine } from "./loop.js";
 import { Path, type PathEvents } from "./path.js";
 import type { PeerLink } from "./peer-link.js";
+import { Tidier } from "./tidier.js";
 import { TunLink } from "./tun-link.js";
 import { type UapiOwner, UapiServer } from "./uapi-server.js";
 
@@ -106,6 +107,7 @@ export class Dataplane {
     });
     this.loop.addMachine(dials);
     this.loop.addMachine(streams);
+    this.loop.addMachine(new Tidier(arena, pool, () => globalThis.gc?.()));
   }
 
   run(): void {

@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** The packet path makes no garbage: a nursery of V8's default size would only be resident. In MiB. */
-const V8_OPTIONS = ["--max-semi-space-size=4"];
+/** The packet path makes no garbage: a nursery of V8's default size would only be resident (in MiB); `Tidier` collects. */
+const V8_OPTIONS = ["--max-semi-space-size=4", "--expose-gc"];
 
 /**
  * @param fds descriptors that the child gets as 4, 5, …

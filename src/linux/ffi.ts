@@ -73,6 +73,7 @@ export interface LibC {
   readonly capset: Call<[Pointer, Pointer]>;
   readonly mmap: Call<[Pointer, number, number, number, Fd, number]>;
   readonly munmap: Call<[Pointer, number]>;
+  readonly madvise: Call<[Pointer, number, number]>;
 }
 
 export const libc: LibC = {
@@ -108,6 +109,7 @@ export const libc: LibC = {
   capset: bind("capset", INT, [PTR, PTR]),
   mmap: bind("mmap", PTR, [PTR, SIZE, INT, INT, INT, "long"]),
   munmap: bind("munmap", INT, [PTR, SIZE]),
+  madvise: bind("madvise", INT, [PTR, SIZE, INT]),
 };
 
 // errno values that other rooms compare against, as positive numbers.

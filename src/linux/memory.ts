@@ -4,7 +4,7 @@
  */
 import koffi from "koffi";
 import { Arena } from "../base/index.js";
-import { libc } from "./ffi.js";
+import { addressOf, libc } from "./ffi.js";
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -12,6 +12,9 @@ const MAP_NORESERVE = 0x4000;
 /** x86-64 alone has it; elsewhere this bit is without effect, or refused. */
 const MAP_32BIT = 0x40;
 const LIMIT = 0x8000_0000;
+const MADV_DONTNEED = 4;
+/** The largest page size that Linux is built with. */
+const PAGE_BYTES = 65_536;
 
 /**
  * An arena that lives as long as the process; pages cost memory once they are touched.
@@ -23,4 +26,12 @@ export function createArena(sizeBytes: number): Arena {
   if (address > 0 && address + sizeBytes <= LIMIT) return new Arena(koffi.view(address, sizeBytes));
   if (address > 0) libc.munmap(address, sizeBytes);
   return new Arena(sizeBytes);
+}
+
+/** Gives the memory behind arena bytes [offset, offset + length) back, as far as they are whole pages: they become zeros. */
+export function discardPages(arena: Arena, offset: number, length: number): void {
+  const address = addressOf(arena, offset, length);
+  const from = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
+  const bytes = Math.floor((address + length) / PAGE_BYTES) * PAGE_BYTES - from;
+  if (bytes > 0) libc.madvise(from, bytes, MADV_DONTNEED);
 }

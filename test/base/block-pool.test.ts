@@ -44,3 +44,18 @@ t.test("a foreign or freed offset is a bug and says so", async t => {
   t.throws(() => pool.release(offset), RangeError);
   t.equal(pool.allocate((1 << 20) + 1), -1);
 });
+
+t.test("free blocks are walked as merged, and hold nothing that is handed out", async t => {
+  const pool = new BlockPool(4096, 2 << 20, 4096, 1 << 20);
+  const held = pool.allocate(4096);
+  const gone = pool.allocate(4096);
+  pool.release(gone);
+  t.equal(pool.releasedBytes, 4096);
+  let free = 0;
+  pool.eachFree((offset, bytes) => {
+    t.ok(offset + bytes <= held || held + 4096 <= offset);
+    free += bytes;
+  });
+  t.equal(free, (2 << 20) - 4096);
+  t.equal(pool.releasedBytes, 0);
+});
