@@ -1,5 +1,5 @@
 /** Processor time from /proc: the kernel's own work on behalf of a process included, interrupts not. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 
 /** USER_HZ: 100 on every Linux that Node runs on. */
@@ -36,6 +36,40 @@ export function ageMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
   const uptimeSeconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
   return (uptimeSeconds - Number(fields[19]) / TICKS_PER_SECOND) * 1000;
+}
+
+/**
+ * Processor time so far: everybody's on this machine, and that of the processes that can be seen from here, which in a
+ * sandbox are its own; those that have ended are in their parents' sums.
+ */
+function machineSeconds(): { all: number; own: number } {
+  const [user = 0, nice = 0, system = 0] = (readFileSync("/proc/stat", "utf8").split("\n")[0] ?? "")
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  let own = 0;
+  for (const pid of readdirSync("/proc").filter(name => /^\d+$/.test(name))) {
+    try {
+      const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+      for (const at of [11, 12, 13, 14]) own += Number(fields[at]);
+    } catch {
+      // It has ended since it was listed.
+    }
+  }
+  return { all: (user + nice + system) / TICKS_PER_SECOND, own: own / TICKS_PER_SECOND };
+}
+
+/**
+ * Starts watching; the function that it returns says what share of the machine programs outside of the sandbox have had
+ * since. What they take is not missed by all contenders alike: many threads get more of the rest than few.
+ */
+export function watchOthers(): () => number {
+  const [before, start] = [machineSeconds(), performance.now()];
+  return () => {
+    const after = machineSeconds();
+    const seconds = ((performance.now() - start) / 1000) * cpus().length;
+    return Math.max(0, (after.all - before.all - (after.own - before.own)) / seconds);
+  };
 }
 
 export interface Machine {

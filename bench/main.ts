@@ -15,7 +15,7 @@ import { none } from "./contenders/none.js";
 import { openvpn } from "./contenders/openvpn.js";
 import { sshuttle } from "./contenders/sshuttle.js";
 import { boringtun, wireguardGo, wireguardGoDebian } from "./contenders/wireguard.js";
-import { describeMachine } from "./cpu.js";
+import { describeMachine, watchOthers } from "./cpu.js";
 import { type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
 import { bulk } from "./scenarios/bulk.js";
@@ -69,6 +69,9 @@ interface Options {
   seconds: number;
   json: string | undefined;
 }
+
+/** What others may have of the machine without a word about it. */
+const NOTABLE_SHARE = 0.03;
 
 class UsageError extends Error {}
 
@@ -172,6 +175,7 @@ async function measure(
     for (let run = 1; run <= runs; run++) {
       for (const { contender, topology, running } of entrants) {
         const place = `${scenario.name} ${round} run ${run}/${runs} ${contender.name}`;
+        const others = watchOthers();
         // One that breaks down is told about; the others' figures are still worth having.
         const figures = await scenario
           .measure(round, topology, running, options.seconds)
@@ -179,9 +183,12 @@ async function measure(
             console.error(`${place}: ${error.message.slice(0, 300)}`);
             return [];
           });
-        taken.get(contender.name)?.push(...figures);
+        const share = others();
+        taken.get(contender.name)?.push(...figures.map(one => ({ ...one, others: share })));
         if (figures.length > 0) {
-          console.log(`${place}: ${figures.map(describe).join(", ")}`);
+          const note =
+            share < NOTABLE_SHARE ? "" : `; others had ${(share * 100).toFixed(0)} % of the machine`;
+          console.log(`${place}: ${figures.map(describe).join(", ")}${note}`);
         }
       }
     }

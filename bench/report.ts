@@ -151,15 +151,16 @@ class Writer {
     for (const scenario of new Set(this.results.map(one => one.scenario))) {
       const rows = this.results.filter(one => one.scenario === scenario);
       lines.push("", `### ${scenario}`, "");
-      lines.push("| | contender | median | min | max | runs | CPU s/GB | czctl ÷ peer |");
-      lines.push("|---|---|---:|---:|---:|---:|---:|---:|");
+      lines.push("| | contender | median | min | max | runs | CPU s/GB | others | czctl ÷ peer |");
+      lines.push("|---|---|---:|---:|---:|---:|---:|---:|---:|");
       for (const row of rows) {
         const own = this.find(scenario, row.variant)?.median;
         const times = own === undefined || row.contender === SUBJECT ? "" : ratio(own, row.median);
         const figures = [row.median, row.min, row.max].map(figure).join(" | ");
         const cost = row.cpuSecondsPerGB?.toFixed(2) ?? "";
+        const others = row.others === undefined ? "" : `${(row.others * 100).toFixed(0)} %`;
         lines.push(
-          `| ${row.variant} (${row.unit}) | ${row.contender} | ${figures} | ${row.runs.length} | ${cost} | ${times} |`,
+          `| ${row.variant} (${row.unit}) | ${row.contender} | ${figures} | ${row.runs.length} | ${cost} | ${others} | ${times} |`,
         );
       }
     }
@@ -209,7 +210,8 @@ const text = [
   "",
   "Both ends, the router between them, the load generator and the server share these cores. Every contender runs",
   "in the same three network namespaces (MTU 1500); runs are interleaved (A B C A B C); medians; ratios within",
-  "this one run. CPU is user and system time of the contender's own processes, both ends, per 10⁹ bytes.",
+  "this one run. CPU is user and system time of the contender's own processes, both ends, per 10⁹ bytes; others is what",
+  "programs outside of the benchmark had of the machine meanwhile: of what they leave, many threads get more than few.",
   "",
   "## Aims and what was measured",
   "",

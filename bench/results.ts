@@ -14,6 +14,8 @@ export interface Result {
   cpuSecondsPerGB?: number;
   /** By process: the laptop's, the cluster's. */
   ends?: Usage[];
+  /** Share of the machine that programs outside of the benchmark had. */
+  others?: number;
 }
 
 export interface Report {
@@ -50,6 +52,7 @@ export function summarize(scenario: string, taken: ReadonlyMap<string, readonly 
         min: rounded(Math.min(...values)),
         max: rounded(Math.max(...values)),
         runs: values.map(rounded),
+        others: rounded(median(figures.map(figure => figure.others ?? 0))),
         ...(costs.length > 0 ? { cpuSecondsPerGB: rounded(median(costs)) } : {}),
         ...(first.ends === undefined ? {} : { ends: medianEnds(figures.flatMap(one => [one.ends ?? []])) }),
       });

@@ -12,6 +12,8 @@ export interface Figure {
   cpuSecondsPerGB?: number;
   /** The same by process, in the order of `Running.pids`: per 10⁹ bytes. */
   ends?: Usage[];
+  /** What programs outside of the benchmark had of the machine meanwhile, 0 to 1. */
+  others?: number;
 }
 
 export interface Scenario {
