@@ -67,7 +67,10 @@ const SLOW_START_PACING = 2;
 const AVOIDANCE_PACING = 1.2;
 
 /** What spreads a window over its round trip, in bytes per millisecond. */
-export function pacingRateOf(control: CongestionControl, { srtt }: AckSample): number {
+export function pacingRateOf(
+  control: Pick<CongestionControl, "cwnd" | "ssthresh">,
+  { srtt }: AckSample,
+): number {
   if (srtt < SHORT_PATH_MS || control.cwnd < SMALL_WINDOW_BYTES) return Number.POSITIVE_INFINITY;
   const gain = control.cwnd < control.ssthresh / 2 ? SLOW_START_PACING : AVOIDANCE_PACING;
   return (gain * control.cwnd) / srtt;

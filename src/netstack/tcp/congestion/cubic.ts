@@ -15,9 +15,8 @@
  * Windows are in bytes, the cubic itself in segments and seconds as in the RFC.
  */
 import type { Milliseconds } from "../../../base/index.js";
-import type { AckSample } from "../delivery-rate.js";
-import { type CongestionControl, initialWindow, pacingRateOf, UNLIMITED } from "./control.js";
-import { HyStart } from "./hystart.js";
+import { type CongestionControl, UNLIMITED } from "./control.js";
+import { LossBased } from "./loss-based.js";
 
 /** §4.6, §5. */
 const BETA = 0.7;
@@ -27,15 +26,8 @@ const BETA_ECN = 0.85;
 /** §4.3: additive increase that is fair to Reno with this β. */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 
-export class Cubic implements CongestionControl {
+export class Cubic extends LossBased implements CongestionControl {
   readonly name = "cubic";
-  readonly modelBased = false;
-  pacingRate: number = Number.POSITIVE_INFINITY;
-  cwnd = 0;
-  ssthresh: number = UNLIMITED;
-  private mss = 0;
-  private readonly hystart: HyStart = new HyStart();
-  private untouched = true;
   /** Window before the last reduction, in segments. */
   private wMax = 0.1;
   /** Seconds from the reduction until the curve is back at `wMax`. */
@@ -44,9 +36,7 @@ export class Cubic implements CongestionControl {
   private wEst = 0.1;
   /** Start of the current congestion-avoidance stage; negative while there is none. */
   private epoch: Milliseconds = -1.1;
-  /** Before the last reduction (§4.9.1, §4.9.2); `priorCwnd` is 0 when there is nothing to undo. */
-  private priorCwnd = 0;
-  private priorSsthresh: number = UNLIMITED;
+  /** Before the last reduction (§4.9.1, §4.9.2). */
   private priorWMax = 0.1;
   private priorK = 0.1;
   private priorWEst = 0.1;
@@ -54,28 +44,9 @@ export class Cubic implements CongestionControl {
   /** Growth that has not made a whole byte yet. */
   private fraction = 0.1;
 
-  setMss(mss: number): void {
-    this.mss = mss;
-    if (this.untouched) this.cwnd = initialWindow(mss);
-  }
-
   onAck(bytes: number, now: Milliseconds, srtt: Milliseconds): void {
-    this.untouched = false;
-    let left = bytes;
-    if (this.cwnd < this.ssthresh) {
-      const first = this.ssthresh === UNLIMITED;
-      const grown = Math.min(first ? this.hystart.growth(left) : left, this.ssthresh - this.cwnd);
-      this.cwnd += grown;
-      left = first ? 0 : left - grown;
-    }
+    const left = this.slowStart(bytes);
     if (left > 0) this.avoidCongestion(left, now, srtt);
-  }
-
-  onSample(sample: AckSample): void {
-    this.pacingRate = pacingRateOf(this, sample);
-    if (this.ssthresh < UNLIMITED) return;
-    this.hystart.onSample(sample);
-    if (this.hystart.over) this.ssthresh = this.cwnd;
   }
 
   onLoss(outstanding: number, _now: Milliseconds): void {
@@ -103,23 +74,17 @@ export class Cubic implements CongestionControl {
 
   /** §4.9.1, §4.9.2. */
   onSpurious(): void {
-    if (this.priorCwnd === 0) return;
-    this.cwnd = Math.max(this.cwnd, this.priorCwnd);
-    this.ssthresh = this.priorSsthresh;
+    if (!this.undo()) return;
     this.wMax = this.priorWMax;
     this.k = this.priorK;
     this.wEst = this.priorWEst;
     this.epoch = this.priorEpoch;
-    this.priorCwnd = 0;
   }
 
-  onIdle(): void {
-    this.cwnd = Math.min(this.cwnd, initialWindow(this.mss));
+  override onIdle(): void {
+    super.onIdle();
     this.epoch = -1;
   }
-
-  /** The time-out for what is outstanding has done what there is to do. */
-  onPathChanged(): void {}
 
   /** §4.2–4.5. */
   private avoidCongestion(bytes: number, now: Milliseconds, srtt: Milliseconds): void {
@@ -143,9 +108,8 @@ export class Cubic implements CongestionControl {
     this.cwnd = Math.min(this.cwnd + whole, UNLIMITED);
   }
 
-  private remember(): void {
-    this.priorCwnd = this.cwnd;
-    this.priorSsthresh = this.ssthresh;
+  protected override remember(): void {
+    super.remember();
     this.priorWMax = this.wMax;
     this.priorK = this.k;
     this.priorWEst = this.wEst;
