@@ -8,7 +8,7 @@ import { Agent, Czctl } from "../../test/lab/czctl.js";
 import type { Program } from "../../test/lab/program.js";
 import { runIperf, startIperf } from "../../test/lab/programs.js";
 import { AGENT_ADDRESS, AGENT_PORT, type Topology } from "../../test/lab/topology.js";
-import { makeKeyPair, startWireguardGo } from "../../test/lab/wireguard-go.js";
+import { joinByWireguardGo } from "../../test/lab/wireguard-go.js";
 import { type Contender, SERVICE_ADDRESS, SERVICE_PORT } from "../contender.js";
 import type { Scenario } from "../scenario.js";
 
@@ -70,20 +70,7 @@ function wireguard(congestion: "cubic" | "bbr"): Contender {
       const { laptop, cluster } = topology;
       congestions.set(topology, congestion);
       await setPath(topology, NO_DELAY);
-      const [here, there] = [makeKeyPair(), makeKeyPair()];
-      await startWireguardGo(cluster, {
-        device: "wg0",
-        privateKey: there.privateKey,
-        listenPort: AGENT_PORT,
-        addresses: ["10.9.0.1/24"],
-        peers: [{ publicKey: here.publicKey, allowedIps: ["10.9.0.2/32"] }],
-      });
-      await startWireguardGo(laptop, {
-        device: "wg0",
-        privateKey: here.privateKey,
-        addresses: ["10.9.0.2/24"],
-        peers: [{ publicKey: there.publicKey, endpoint: RELAY_ENDPOINT, allowedIps: ["10.96.0.0/16"] }],
-      });
+      await joinByWireguardGo(cluster, laptop, RELAY_ENDPOINT);
       return { target: SERVICE_ADDRESS, pids: async () => [] };
     },
   };

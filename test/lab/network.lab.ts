@@ -1,7 +1,7 @@
 /** The laboratory itself: the three hosts, and a tunnel of software that we did not write between them. */
 import { assert, assertEqual, lab } from "./lab.js";
-import { AGENT_ADDRESS, AGENT_ADDRESS_6, addClusterAddresses, LAPTOP_HOSTS } from "./topology.js";
-import { makeKeyPair, startWireguardGo } from "./wireguard-go.js";
+import { AGENT_ADDRESS, AGENT_ADDRESS_6, AGENT_PORT, addClusterAddresses, LAPTOP_HOSTS } from "./topology.js";
+import { joinByWireguardGo } from "./wireguard-go.js";
 
 await lab(import.meta.url, async ({ laptop, internet, cluster, check }) => {
   await check("laptop and cluster reach each other over IPv4 and IPv6", async () => {
@@ -34,22 +34,7 @@ await lab(import.meta.url, async ({ laptop, internet, cluster, check }) => {
   await check(
     "wireguard-go carries a connection to a cluster address",
     async () => {
-      const [here, there] = [makeKeyPair(), makeKeyPair()];
-      await startWireguardGo(cluster, {
-        device: "wg0",
-        privateKey: there.privateKey,
-        listenPort: 51820,
-        addresses: ["10.9.0.1/24"],
-        peers: [{ publicKey: here.publicKey, allowedIps: ["10.9.0.2/32"] }],
-      });
-      await startWireguardGo(laptop, {
-        device: "wg0",
-        privateKey: here.privateKey,
-        addresses: ["10.9.0.2/24"],
-        peers: [
-          { publicKey: there.publicKey, endpoint: `${AGENT_ADDRESS}:51820`, allowedIps: ["10.96.0.0/16"] },
-        ],
-      });
+      await joinByWireguardGo(cluster, laptop, `${AGENT_ADDRESS}:${AGENT_PORT}`);
       cluster.spawn("node", [
         "-e",
         'require("http").createServer((q,r)=>r.end("through")).listen(80,"10.96.0.9")',

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { type Credential, parseCredential } from "../../src/catalog/index.js";
 import type { Host } from "./host.js";
 import { eventually, type Program } from "./program.js";
+import { AGENT_PORT } from "./topology.js";
 
 export interface KeyPair {
   privateKey: string;
@@ -99,6 +100,24 @@ export async function startWireguardGo(host: Host, options: WireguardOptions): P
     ].join("\n"),
   );
   return program;
+}
+
+/** Two of them, with the kernels' TCP at both ends: the laptop reaches the cluster's services through `endpoint`. */
+export async function joinByWireguardGo(cluster: Host, laptop: Host, endpoint: string): Promise<void> {
+  const [here, there] = [makeKeyPair(), makeKeyPair()];
+  await startWireguardGo(cluster, {
+    device: "wg0",
+    privateKey: there.privateKey,
+    listenPort: AGENT_PORT,
+    addresses: ["10.9.0.1/24"],
+    peers: [{ publicKey: here.publicKey, allowedIps: ["10.9.0.2/32"] }],
+  });
+  await startWireguardGo(laptop, {
+    device: "wg0",
+    privateKey: here.privateKey,
+    addresses: ["10.9.0.2/24"],
+    peers: [{ publicKey: there.publicKey, endpoint, allowedIps: ["10.96.0.0/16"] }],
+  });
 }
 
 /** What a czctl is given to connect to somebody else's WireGuard instead of an agent. */

@@ -5,6 +5,7 @@ import type { AgentPeerRow, KubernetesOptions } from "../../agent/index.js";
 import { plainText } from "../../base/index.js";
 import type { MetricsEndpoint } from "../../telemetry/index.js";
 import { type Flags, type Program, settingsOf, usageError } from "../context.js";
+import { type DeviceFlags, withDevice } from "../device-options.js";
 import { type FormatFlags, invitationFormat, withFormat } from "../invitation-format.js";
 import { type LogFlags, withLog } from "../log-options.js";
 import { formatBytes, formatDuration, formatTable, paint, print, printJson } from "../output.js";
@@ -94,22 +95,7 @@ export function addAgentCommands(program: Program): void {
       .command(
         "invite <name>",
         "Make a device known and print its credential, which is kept nowhere else",
-        own =>
-          withOutput(withFormat(own))
-            .positional("name", { type: "string", demandOption: true })
-            .option("allow", {
-              type: "string",
-              array: true,
-              requiresArg: true,
-              description: "Rules as in `consume`: what it may reach [everything]",
-            })
-            .option("user", { type: "string", requiresArg: true, description: "Whose it is, for the policy" })
-            .option("group", {
-              type: "string",
-              array: true,
-              requiresArg: true,
-              description: "A group of that user, for the policy",
-            }),
+        own => withDevice(withOutput(withFormat(own)), "everything"),
         flags => invite(flags),
       )
       .command(
@@ -231,12 +217,7 @@ function kubernetesOptions({ kubeconfig, namespaces, secret, policy }: RunFlags)
   };
 }
 
-interface InviteFlags extends FormatFlags, OutputFlags {
-  name: string;
-  allow: string[] | undefined;
-  user: string | undefined;
-  group: string[] | undefined;
-}
+type InviteFlags = DeviceFlags & FormatFlags & OutputFlags;
 
 async function invite(flags: AgentFlags<InviteFlags>): Promise<void> {
   const asWanted = invitationFormat(flags);

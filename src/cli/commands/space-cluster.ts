@@ -2,6 +2,7 @@
 import type { Argv } from "yargs";
 import { isPort } from "../../catalog/index.js";
 import { type Flags, type Program, usageError } from "../context.js";
+import { type DeviceFlags, withDevice } from "../device-options.js";
 import { print, printJson } from "../output.js";
 import { intoFile, type OutputFlags, withOutput } from "../secret-file.js";
 
@@ -36,21 +37,7 @@ export function addSpaceClusterCommands(y: Program): Program {
     .command(
       "invite <name>",
       "Make a device known and print its credential, which is kept nowhere else",
-      own =>
-        withOutput(withName(own))
-          .option("allow", {
-            type: "string",
-            array: true,
-            requiresArg: true,
-            description: "Rules as in `consume`: what it may reach [what the policy says]",
-          })
-          .option("user", { type: "string", requiresArg: true, description: "Whose it is, for the policy" })
-          .option("group", {
-            type: "string",
-            array: true,
-            requiresArg: true,
-            description: "A group of that user, for the policy",
-          }),
+      own => withDevice(withOutput(inCluster(own)), "what the policy says"),
       flags => invite(flags),
     )
     .command(
@@ -149,12 +136,7 @@ async function install(flags: Flags<InstallFlags>): Promise<void> {
   print("Next: czctl space invite NAME --allow '*.NAMESPACE' > credential.json");
 }
 
-interface InviteFlags extends ClusterFlags, OutputFlags {
-  name: string;
-  allow: string[] | undefined;
-  user: string | undefined;
-  group: string[] | undefined;
-}
+type InviteFlags = ClusterFlags & DeviceFlags & OutputFlags;
 
 async function invite(flags: Flags<InviteFlags>): Promise<void> {
   const { spaceInvite } = await import("../../agent/index.js");
