@@ -25,15 +25,15 @@ t.test("what is sent while it still starts arrives", async t => {
         channel.write('{"type":"ready","listenPort":1}\\n');
       });`,
   });
-  let ready = 0;
-  const process = new DataplaneProcess(spawnDataplane([], join(dir, "echo.mjs")), {
-    onMessage: message => {
-      if (message.type === "ready") ready++;
-    },
-    onExit: () => {},
+  let process: DataplaneProcess | undefined;
+  const answer = await new Promise(onMessage => {
+    process = new DataplaneProcess(spawnDataplane([], join(dir, "echo.mjs")), {
+      onMessage,
+      onExit: () => {},
+    });
+    process.send({ type: "routes", routes: [] });
   });
-  process.send({ type: "routes", routes: [] });
-  await process.stop();
-  t.equal(ready, 1);
-  t.match(await process.exited, { code: 0 });
+  t.match(answer, { type: "ready" });
+  await process?.stop();
+  t.match(await process?.exited, { code: 0 });
 });
