@@ -51,6 +51,29 @@ t.test("§5.3.1: start-up quadruples while the ACKs of whole flights vouch for i
   t.ok(lossy < 9 * 66, `with 2 % loss after ${(lossy / 66).toFixed(1)}`);
 });
 
+t.test(
+  "§5.3.1: and so it does for the answer to a question, before which there was nothing to send",
+  async t => {
+    const bytes = 1_000_000;
+    const pair = new Pair({ seed: 5, link: link(66, 0), up: 300, stack: { congestion: "bbr" } });
+    pair.onSyn = connection => {
+      const { source } = pair.takeServerEnd(connection);
+      source.open = true;
+      connection.accept();
+    };
+    const end = pair.connect();
+    end.source.open = true;
+    const start = pair.world.now;
+    pair.world.run(1_000, () => pair.serverEnd?.sink.taken === 300);
+    const { source } = pair.serverEnd as NonNullable<typeof pair.serverEnd>;
+    source.total = 2 * bytes;
+    source.pump();
+    pair.world.run(60_000, () => end.sink.taken >= bytes);
+    const ms = pair.world.now - start;
+    t.ok(ms < 7.5 * 66, `1 MB after ${(ms / 66).toFixed(1)} round trips`);
+  },
+);
+
 t.test("§5.3.1: a bucket of tokens that vouches for more than the path holds does no harm", async t => {
   let lost = 0;
   const bucket = ({ world, serverLink, clientLink }: Pair): void => {

@@ -98,3 +98,15 @@ t.test("RFC 5681 §4.1: what one round trip teaches again does not", async t => 
   t.equal(peer.sent().length, 10, "ten segments to begin with");
   t.not(sender(peer).congestion, congestion);
 });
+
+t.test("delivery-rate §4.1.2.4: small messages with rests between them show no slow path", async t => {
+  const peer = established({ ringBytes: 1 << 20, stack: { congestion: "bbr" } });
+  transfer(peer, 400_000);
+  const { cwnd } = sender(peer).congestion;
+  for (let i = 0; i < 12; i++) {
+    peer.step(REST_MS + GRAIN_MS);
+    t.ok(sender(peer).resting);
+    transfer(peer, 500);
+  }
+  t.equal(sender(peer).congestion.cwnd, cwnd);
+});

@@ -55,8 +55,6 @@ export class Sender {
   stalledSince: Milliseconds = 0.1;
   /** Time-outs in a row without an acknowledgment of new data. */
   retransmits = 0;
-  /** It rests, and had a turn at which there was nothing to send. */
-  starved = false;
   /** Null while it rests. */
   private flight: Flight | null = null;
   /** What the last flight knew of the path, if that is worth keeping. */
@@ -107,8 +105,8 @@ export class Sender {
       this.model ?? createCongestionControl(this.congested, this.layer.context.options.congestion);
     congestion.setMss(this.mss);
     const flight = new Flight(this, congestion, this.layer);
-    if (this.starved) flight.rate.onAppLimited(0);
-    this.starved = false;
+    // It rested because nobody gave it anything: what little it sends now shows no slower path.
+    if (this.model !== null) flight.rate.onAppLimited(0);
     this.model = null;
     this.flight = flight;
     return flight;

@@ -50,10 +50,7 @@ function sendHandshake(c: TcpConnection, now: Milliseconds): TurnResult {
 
 function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
   const { snd } = c;
-  if (snd.resting && snd.unsent <= 0 && !finFollows(c, 0)) {
-    snd.starved = true;
-    return DONE;
-  }
+  if (snd.resting && snd.unsent <= 0 && !finFollows(c, 0)) return DONE;
   let budget = Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(now));
   const { spurious } = snd.recovery;
   if (spurious.holding && nextLength(c) === 0) spurious.giveUpHold();
