@@ -175,6 +175,20 @@ t.test("§5.3.4.3: a path that has become longer without a word is found within 
   }
 });
 
+t.test("§5.3.4.3: a path that is now faster, now slower, is no longer one", async t => {
+  const pair = new Pair({ seed: 2, link: link(5, 0), down: 200_000_000, stack: { congestion: "bbr" } });
+  const { connection } = pair.connect();
+  let possible = 0;
+  for (let step = 0; step < 50; step++) {
+    const bytesPerMs = RATE * (0.5 + 0.5 * pair.random.real());
+    pair.serverLink.conditions = { ...link(5, 0), bytesPerMs };
+    pair.world.run(200);
+    possible += 200 * bytesPerMs;
+  }
+  const reached = connection.bytesIn / possible;
+  t.ok(reached > 0.85, `${reached.toFixed(2)} of what the link had`);
+});
+
 t.test("it leaves no standing queue", async t => {
   const pair = new Pair({ seed: 5, link: link(40, 0, 400), down: 60_000_000, stack: { congestion: "bbr" } });
   pair.connect();

@@ -50,8 +50,9 @@ const ECN_BETA = 0.85;
 const BOUND_GROWTH = 1.1;
 const PROBE_RTT_INTERVAL_MS: Milliseconds = 10_000;
 const PROBE_RTT_MS: Milliseconds = 200;
-/** A bandwidth that has fallen to this part calls for a new look at the round trip at once. */
+/** A bandwidth that has fallen to this part calls for a new look at the round trip, if none was less than this longer meanwhile. */
 const LONGER_PATH = 0.8;
+const LONGER_RTT = 1.5;
 
 type Phase = "startup" | "drain" | "cruise" | "probe-rtt";
 
@@ -78,6 +79,9 @@ export class Bbr implements CongestionControl {
   private minRttAt: Milliseconds = 0.1;
   /** Bandwidth when `minRtt` was last seen, or more since. */
   private minRttRate = 0.1;
+  /** Smallest since the filter last began anew. */
+  private filterRtt: Milliseconds = Number.POSITIVE_INFINITY;
+  private pathIsLonger = false;
   /** Smallest since probe-rtt began. */
   private freshRtt: Milliseconds = Number.POSITIVE_INFINITY;
   private probeEnd: Milliseconds = 0.1;
@@ -158,6 +162,8 @@ export class Bbr implements CongestionControl {
     this.minRtt = Number.POSITIVE_INFINITY;
     this.startUp = new StartUp();
     this.minRttRate = 0;
+    this.filterRtt = Number.POSITIVE_INFINITY;
+    this.pathIsLonger = false;
     this.probedFrom = Number.POSITIVE_INFINITY;
     this.bound = UNLIMITED;
   }
@@ -201,6 +207,17 @@ export class Bbr implements CongestionControl {
     let most = 0;
     for (let i = 0; i < FILTER_ROUNDS; i++) most = Math.max(most, samples[i] as number);
     this.bandwidth = most;
+    if (this.sampleAt === 0) this.judgePath();
+  }
+
+  /**
+   * Over a longer path a window for the old one brings less each round. A path that has become slower does so, too, but
+   * the window follows its rate, and one of the next ten round trips is as short as ever.
+   */
+  private judgePath(): void {
+    const { bandwidth, filterRtt, minRtt, minRttRate } = this;
+    this.pathIsLonger = bandwidth < LONGER_PATH * minRttRate && filterRtt > LONGER_RTT * minRtt;
+    this.filterRtt = Number.POSITIVE_INFINITY;
   }
 
   private limit(bytes: number, beta: number): void {
@@ -210,19 +227,17 @@ export class Bbr implements CongestionControl {
 
   private updateMinRtt(rtt: Milliseconds, now: Milliseconds): void {
     if (this.phase === "probe-rtt") this.freshRtt = Math.min(this.freshRtt, rtt);
+    if (rtt < this.filterRtt) this.filterRtt = rtt;
     if (rtt > this.minRtt) return;
     this.minRtt = rtt;
     this.minRttAt = now;
     this.minRttRate = this.bandwidth;
   }
 
-  /**
-   * The round trip has not been seen for long, or ever since less arrives than did: over a longer path a window for the
-   * old one brings less each round, which no queue of ours explains.
-   */
+  /** It has not been seen for long, or is another one by now. */
   private minRttIsOld(now: Milliseconds): boolean {
     if (this.bandwidth > this.minRttRate) this.minRttRate = this.bandwidth;
-    return now - this.minRttAt > PROBE_RTT_INTERVAL_MS || this.bandwidth < LONGER_PATH * this.minRttRate;
+    return now - this.minRttAt > PROBE_RTT_INTERVAL_MS || this.pathIsLonger;
   }
 
   /** Bytes that fill the path. */
@@ -240,6 +255,7 @@ export class Bbr implements CongestionControl {
       if (this.freshRtt < Number.POSITIVE_INFINITY) this.minRtt = this.freshRtt;
       this.minRttAt = now;
       this.minRttRate = this.bandwidth;
+      this.pathIsLonger = false;
       this.cruise(2, now);
     }
     if (this.phase !== "cruise") return;
