@@ -69,8 +69,9 @@ async function dnsperf({ laptop }: Lab, czctl: Czctl, clients: number): Promise<
 }
 
 /**
- * Asks without a pause for a name whose answers are kept, until the hosts file has changed to `there`; every answer from
- * then on must have changed as well.
+ * Asks without a pause for a name whose answers are kept, until the hosts file has changed to `there`. The data plane may
+ * be in the middle of a turn then, which reads up to 128 packets; every answer after those, and every one after the
+ * first that has changed, must have changed as well.
  */
 const FOLLOW = `
   const { readFileSync } = require("fs");
@@ -78,13 +79,13 @@ const FOLLOW = `
   const socket = require("dgram").createSocket("udp4");
   const query = Buffer.from(question, "hex");
   const changed = () => readFileSync("/etc/hosts", "utf8").includes(name) === (there === "true");
-  let before = 0, after = 0, wasChanged = false;
+  let before = 0, late = 0, after = 0, wasChanged = false;
   const ask = () => { wasChanged = changed(); socket.send(query, 53, server); };
   socket.on("message", answer => {
     const found = (answer[3] & 15) === 0;
     if (!wasChanged) before++;
-    else if (String(found) !== there) { console.log("stale"); process.exit(1); }
-    else if (++after === 500) { console.log(before); process.exit(); }
+    else if (String(found) !== there && (after > 0 || ++late > 128)) { console.log("stale"); process.exit(1); }
+    else if (String(found) === there && ++after === 500) { console.log(before); process.exit(); }
     ask();
   });
   ask();`;
@@ -112,7 +113,7 @@ await lab(import.meta.url, async l => {
     },
     { needs: ["dig"] },
   );
-  await check("a change of the rules is in the very next answer", async () => {
+  await check("a change of the rules is in the answers of the next turn", async () => {
     const name = "speed.infra.svc.cluster.local";
     const labels = name.split(".").map(label => String.fromCharCode(label.length) + label);
     const question = `000701000001000000000000${Buffer.from(`${labels.join("")}\0`).toString("hex")}00010001`;
