@@ -91,12 +91,14 @@ async function runForeground(
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => abort.abort());
   lock.describe(process.pid);
+  // Now, and not when the daemon has died: an upgrade may have taken this version's files away by then.
+  const tools = loadTools();
   return supervise({
     env: childEnvironment(process.env, settings),
     signal: abort.signal,
     log: await openLog({ level: settings.logLevel, format: settings.logFormat, component: "supervisor" }),
     lockFd: lock.fd,
-    cleanUp: async () => void (await (await loadTools()).cleanUp(settings)),
+    cleanUp: async () => void (await (await tools).cleanUp(settings)),
   });
 }
 
