@@ -114,6 +114,17 @@ t.test("Train: the rate of a flight, less its first ACK; the lower one of two", 
   t.equal(train.rate, 500);
 });
 
+t.test("Train: a flight whose first ACK came before says nothing", async t => {
+  const train = new Train();
+  const ack = (at: number, roundStart = false): void =>
+    train.onSample({ delivered: 2000, roundStart, now: at } as AckSample, 1000);
+  for (let i = 1; i <= 4; i++) ack(50_000 + i);
+  t.equal(train.rate, 0);
+  ack(50_100, true);
+  for (let i = 1; i <= 4; i++) ack(50_100 + i);
+  t.equal(train.rate, 2000, "nor does it hold down the next one");
+});
+
 t.test("random loss does not slow it down", async t => {
   const bytes = 10_000_000;
   for (const rtt of [20, 66]) {

@@ -15,6 +15,7 @@ const MIN_SEGMENTS = 4;
 const MIN_INTERVAL_MS: Milliseconds = 1;
 
 export class Train {
+  /** Of this flight's first ACK; negative when that came before there was a `Train`. */
   private firstAt: Milliseconds = -1.1;
   private bytes = 0;
   /** Of this flight so far, and of the last one that had any: bytes per millisecond, 0 for none. */
@@ -41,7 +42,7 @@ export class Train {
       return;
     }
     this.bytes += sample.delivered;
-    if (this.bytes < MIN_SEGMENTS * mss) return;
+    if (this.bytes < MIN_SEGMENTS * mss || this.firstAt < 0) return;
     this.current = this.bytes / Math.max(sample.now - this.firstAt, MIN_INTERVAL_MS);
   }
 }
