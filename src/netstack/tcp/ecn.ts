@@ -81,6 +81,6 @@ export function takeEcho(c: TcpConnection, segment: Segment, flight: number, now
   ecn.reducedAt = snd.nxt;
   ecn.cwrOwed = true;
   c.context.counters.tcpEcnReductions++;
-  // A loss episode has reduced the window already.
-  if (snd.recovery.phase === "open") snd.congestion.onEcnEcho(flight, now);
+  // A loss episode has reduced the window already, and at rest there is none to reduce: the peer wants its CWR.
+  if (!snd.resting && snd.recovery.phase === "open") snd.congestion.onEcnEcho(flight, now);
 }
