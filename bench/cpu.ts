@@ -98,7 +98,6 @@ export function statusField(pid: number, name: string): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
 }
 
-/** Of the largest of them. */
-export function residentMB(pids: readonly number[]): number {
-  return Math.max(...pids.map(pid => statusField(pid, "VmRSS"))) / 1000;
+export function residentMB(pid: number): number {
+  return statusField(pid, "VmRSS") / 1000;
 }

@@ -80,11 +80,11 @@ export const footprint: Scenario = {
     await transfer(laptop, target, "up", 1);
     await transfer(laptop, target, "down", 1);
     const figures = await idle(pids, "");
-    const before = pids.map(pid => residentMB([pid]));
+    const before = pids.map(residentMB);
     const holder = laptop.spawn(PYTHON, [ECHO, "hold", target, String(ECHO_PORT), String(FLOWS)]);
     await holder.waitForLine(/held/, 60_000);
     figures.push(...(await idle(pids, `, ${FLOWS} flows`)));
-    const added = pids.map((pid, index) => residentMB([pid]) - (before[index] as number));
+    const added = pids.map((pid, index) => residentMB(pid) - (before[index] as number));
     await holder.stop();
     return [
       ...figures,

@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { API_PREFIX, type DaemonOperations, type ErrorBody, type OperationName } from "../api/index.js";
 import { CzctlError, type Logger } from "../base/index.js";
 import { isListening, removeSocket } from "./unix-socket.js";
+import { messageOf } from "./warnings.js";
 
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
@@ -102,7 +103,7 @@ async function answer(
 
 export function errorBody(error: unknown): ErrorBody {
   if (error instanceof CzctlError) return { error: error.toJSON() };
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return { error: { code: "INTERNAL", category: "internal", message, hint: "See `czctl logs`." } };
 }
 

@@ -6,14 +6,13 @@
  * An answer to a question that was asked before the last change of names may be from before it: the application gets
  * it, as it would have a moment earlier, but it is not kept.
  */
-import { Address, type Milliseconds, writeEndpoint } from "../base/index.js";
+import { type Endpoint, type Milliseconds, writeEndpoint } from "../base/index.js";
 import { EAGAIN, EPOLLIN, sockets } from "../linux/index.js";
 import type { UdpFlow, UdpReceiver } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import { DnsAnswers, QUESTION_MAX_BYTES } from "./dns-answers.js";
 import type { Source } from "./loop.js";
 
-const LOOPBACK = Address.from("127.0.0.1");
 const HEADER_BYTES = 12;
 const MAX_DATAGRAM_BYTES = 65_535;
 /** More than the responder's socket holds; who waits longer than this many questions has lost his. */
@@ -37,17 +36,16 @@ interface Waiting {
 export class DnsRelay implements Source {
   readonly counters: { repeated: number; asked: number } = { repeated: 0, asked: 0 };
   private readonly context: Context;
-  private readonly port: number;
+  private readonly responder: Endpoint;
   private readonly answers: DnsAnswers;
   private readonly waiting: readonly Waiting[];
   private change = 0;
   private fd = -1;
 
-  /** @param port the responder's on loopback */
-  constructor(context: Context, port: number) {
+  constructor(context: Context, responder: Endpoint) {
     const { arena } = context;
     this.context = context;
-    this.port = port;
+    this.responder = responder;
     this.answers = new DnsAnswers(arena);
     const questions = arena.reserve(WAITING_MAX * QUESTION_MAX_BYTES);
     this.waiting = Array.from({ length: WAITING_MAX }, (_, i) => ({
@@ -131,7 +129,7 @@ export class DnsRelay implements Source {
 
   private open(): boolean {
     const { arena, loop, scratchEndpoint } = this.context;
-    writeEndpoint(arena.u8, scratchEndpoint, { address: LOOPBACK, port: this.port });
+    writeEndpoint(arena.u8, scratchEndpoint, this.responder);
     const fd = sockets.udpConnect(arena, scratchEndpoint);
     if (fd < 0) return false;
     this.fd = fd;

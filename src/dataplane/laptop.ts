@@ -55,7 +55,7 @@ export class LaptopRole implements StackHandler {
     this.context = context;
     this.config = config;
     this.dnsAddresses = config.dnsAddresses;
-    this.dns = new DnsRelay(context, config.dnsPorts.udp);
+    this.dns = new DnsRelay(context, { address: LOOPBACK, port: config.dnsPorts.udp });
     this.denied = new Denials(context, this.denials, context.loop.now);
   }
 

@@ -1,5 +1,6 @@
 /** The model-based congestion control and its pacer, over simulated links and alone. */
 import t from "tap";
+import type { TcpConnection } from "../../src/netstack/index.js";
 import { Bbr } from "../../src/netstack/tcp/congestion/index.js";
 import { Train } from "../../src/netstack/tcp/congestion/train.js";
 import type { AckSample } from "../../src/netstack/tcp/delivery-rate.js";
@@ -140,6 +141,13 @@ t.test("a clean link is filled", async t => {
   t.ok(share("bbr", link(20, 0), 20_000_000) > 0.85);
 });
 
+/** Of the link, by what comes in from here on. */
+function shareOfTwoSeconds(pair: Pair, connection: TcpConnection): number {
+  const { bytesIn } = connection;
+  pair.world.run(2_000);
+  return (connection.bytesIn - bytesIn) / 2_000 / RATE;
+}
+
 t.test("a path that is another one, and ten times as long, is found within three seconds", async t => {
   for (const [before, after] of [
     [10, 100],
@@ -156,9 +164,7 @@ t.test("a path that is another one, and ten times as long, is found within three
     pair.client.linkRestored(pair.clientLink, pair.world.now);
     pair.server.linkRestored(pair.serverLink, pair.world.now);
     pair.world.run(3_000);
-    const { bytesIn } = connection;
-    pair.world.run(2_000);
-    const reached = (connection.bytesIn - bytesIn) / 2_000 / RATE;
+    const reached = shareOfTwoSeconds(pair, connection);
     t.ok(reached > 0.5, `${before} to ${after} ms: ${reached.toFixed(2)} of the link`);
   }
 });
@@ -179,9 +185,7 @@ t.test("§5.3.4.3: a path that has become longer without a word is found within 
     pair.world.run(3_000);
     for (const end of [pair.clientLink, pair.serverLink]) end.conditions = link(after, 0);
     pair.world.run(5_000);
-    const { bytesIn } = connection;
-    pair.world.run(2_000);
-    const reached = (connection.bytesIn - bytesIn) / 2_000 / RATE;
+    const reached = shareOfTwoSeconds(pair, connection);
     t.ok(reached > 0.85, `${before} to ${after} ms: ${reached.toFixed(2)} of the link`);
   }
 });

@@ -236,7 +236,6 @@ export class Bbr implements CongestionControl {
 
   /** It has not been seen for long, or is another one by now. */
   private minRttIsOld(now: Milliseconds): boolean {
-    if (this.bandwidth > this.minRttRate) this.minRttRate = this.bandwidth;
     return now - this.minRttAt > PROBE_RTT_INTERVAL_MS || this.pathIsLonger;
   }
 
@@ -259,6 +258,7 @@ export class Bbr implements CongestionControl {
       this.cruise(2, now);
     }
     if (this.phase !== "cruise") return;
+    if (this.bandwidth > this.minRttRate) this.minRttRate = this.bandwidth;
     if (this.minRttIsOld(now) && !this.restarted) {
       this.phase = "probe-rtt";
       this.freshRtt = Number.POSITIVE_INFINITY;
