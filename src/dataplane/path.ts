@@ -42,17 +42,16 @@ export class Path implements DeviceEvents, Machine {
   readonly device: Device;
   readonly stack: Stack;
   private readonly context: Context;
-  private readonly events: PathEvents;
+  private events!: PathEvents;
   private readonly config: PathConfig;
   /** Heard again, which the stack is told when the device has done its work. */
   private restored: PeerLink[] = [];
 
   /** Binds; throws CzctlError when it cannot. */
-  constructor(context: Context, config: PathConfig, events: PathEvents) {
+  constructor(context: Context, config: PathConfig) {
     const { arena } = context;
     const { port, address, gso, gro, crypto, random, privateKey, mtu, stack } = config;
     this.context = context;
-    this.events = events;
     this.config = config;
     this.stack = stack;
     this.socket = UdpSocket.bind(arena, { port, ...(address === null ? {} : { address }), gso, gro });
@@ -82,8 +81,9 @@ export class Path implements DeviceEvents, Machine {
     context.loop.addMachine(intake);
   }
 
-  /** Takes its turns in the loop, after the machines that are in there already. */
-  start(): void {
+  /** Takes its turns in the loop, after the machines that are in there already. Before that, nothing happens on it. */
+  start(events: PathEvents): void {
+    this.events = events;
     const { loop } = this.context;
     loop.addMachine(this);
     loop.addMachine(new StackMachine(this.stack));

@@ -150,25 +150,21 @@ class World {
   ): Path {
     const { arena, pool } = this.context;
     const random: Random = new SeededRandom(privateKey[0] as number);
-    const path = new Path(
-      this.context,
-      {
-        port: 0,
-        address: Address.from("127.0.0.1"),
-        gso: true,
-        gro: true,
-        crypto: createCrypto(arena).suite,
-        random,
-        privateKey,
-        mtu: MTU,
-        // Only the laptop measures its path: a replica that is cut off must not be heard.
-        inner: remote === null ? [] : [LAPTOP],
-        remote,
-        stack: new Stack({ arena, pool, random, handler }),
-      },
-      events,
-    );
-    path.start();
+    const path = new Path(this.context, {
+      port: 0,
+      address: Address.from("127.0.0.1"),
+      gso: true,
+      gro: true,
+      crypto: createCrypto(arena).suite,
+      random,
+      privateKey,
+      mtu: MTU,
+      // Only the laptop measures its path: a replica that is cut off must not be heard.
+      inner: remote === null ? [] : [LAPTOP],
+      remote,
+      stack: new Stack({ arena, pool, random, handler }),
+    });
+    path.start(events);
     return path;
   }
 
