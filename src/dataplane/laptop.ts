@@ -49,6 +49,10 @@ export class LaptopRole implements StackHandler {
   private dnsAddresses: readonly Address[];
   private readonly routes = new RouteTable();
   private readonly splices = new Set<TcpSplice>();
+  private readonly onSpliceClosed = (splice: TcpSplice): void => {
+    this.splices.delete(splice);
+    this.roundTrips.observe(splice.far.srttMs);
+  };
   private readonly joins = new Map<UdpFlow, UdpJoin>();
 
   constructor(context: Context, config: LaptopConfig) {
@@ -133,11 +137,7 @@ export class LaptopRole implements StackHandler {
     this.tellDenied(route, "tcp", near.local, near.localPort);
     const far = this.tunnelDown ? null : this.connect(route.target, near.localPort);
     if (far === null) return near.unreachable("host");
-    const onClosed = (splice: TcpSplice): void => {
-      this.splices.delete(splice);
-      this.roundTrips.observe(far.srttMs);
-    };
-    this.splices.add(new TcpSplice(this.context, route, near, far, onClosed));
+    this.splices.add(new TcpSplice(this.context, route, near, far, this.onSpliceClosed));
   }
 
   onUdpFlow(near: UdpFlow, offset: number, length: number): void {

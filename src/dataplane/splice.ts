@@ -20,8 +20,8 @@ export function flowState(state: TcpState): string {
   return state === "LISTEN" ? "CONNECTING" : state;
 }
 
-/** Two TCP connections and the two rings between them. */
-export class TcpSplice {
+/** Two TCP connections and the two rings between them; one object, as there are thousands. */
+export class TcpSplice implements TcpUser {
   readonly route: LaptopRoute;
   readonly near: TcpConnection;
   readonly far: TcpConnection;
@@ -46,8 +46,8 @@ export class TcpSplice {
     this.down = newRing(context);
     near.attach(this.up, this.down);
     far.attach(this.down, this.up);
-    near.user = new Half(this, false);
-    far.user = new Half(this, true);
+    near.user = this;
+    far.user = this;
   }
 
   /** Resets both. */
@@ -56,12 +56,12 @@ export class TcpSplice {
     this.far.abort();
   }
 
-  connected(isFar: boolean): void {
-    if (isFar) this.near.accept();
+  onTcpConnected(connection: TcpConnection): void {
+    if (connection === this.far) this.near.accept();
   }
 
-  closed(isFar: boolean, why: TcpCloseReason): void {
-    if (isFar) this.answer(why);
+  onTcpClosed(why: TcpCloseReason, connection: TcpConnection): void {
+    if (connection === this.far) this.answer(why);
     // The application gave up before there was an answer: nobody waits for the far side any more.
     else if (this.far.state === "SYN-SENT") this.far.abort();
     if (--this.open > 0) return;
@@ -75,24 +75,6 @@ export class TcpSplice {
     if (this.near.state !== "LISTEN") return;
     if (why === "refused" || why === "reset" || why === "closed") this.near.refuse();
     else this.near.unreachable(why === "prohibited" ? "prohibited" : "host");
-  }
-}
-
-class Half implements TcpUser {
-  private readonly splice: TcpSplice;
-  private readonly isFar: boolean;
-
-  constructor(splice: TcpSplice, isFar: boolean) {
-    this.splice = splice;
-    this.isFar = isFar;
-  }
-
-  onTcpConnected(): void {
-    this.splice.connected(this.isFar);
-  }
-
-  onTcpClosed(why: TcpCloseReason): void {
-    this.splice.closed(this.isFar, why);
   }
 }
 

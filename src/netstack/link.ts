@@ -86,17 +86,17 @@ export interface UdpReceiver {
   onUdpClosed(): void;
 }
 
-/** The user of one TCP connection (`TcpConnection.user`); stream bytes go through the rings instead. */
+/** The user of TCP connections (`TcpConnection.user`), which is told which; stream bytes go through the rings instead. */
 export interface TcpUser {
   /** The handshake is complete. */
-  onTcpConnected(): void;
+  onTcpConnected(connection: TcpConnection): void;
   /**
    * The connection is gone and will not be used again; called exactly once. "refused", "unreachable",
    * "prohibited" and "timeout" end an attempt to connect or an established connection alike. With "closed"
    * both directions have finished, and what the receive ring still holds stays readable; with any other
    * reason both rings have been aborted.
    */
-  onTcpClosed(why: TcpCloseReason): void;
+  onTcpClosed(why: TcpCloseReason, connection: TcpConnection): void;
 }
 
 export type TcpCloseReason = "closed" | "reset" | "refused" | "unreachable" | "prohibited" | "timeout";

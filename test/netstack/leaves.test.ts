@@ -79,6 +79,17 @@ t.test("Assembler equals a set of bytes, around the wrap", async t => {
   }
 });
 
+t.test("SentEntriesPool keeps what a burst needs again, not what thousands needed at once", async t => {
+  const pool = new SentEntriesPool();
+  const made = Array.from({ length: 1_000 }, () => pool.withCapacity(16));
+  const large = pool.withCapacity(4096);
+  for (const entries of [...made, large]) pool.giveBack(entries);
+  const known = new Set([...made, large]);
+  t.ok(known.has(pool.forBurst(4096)), "small ones take no large one's place");
+  const again = made.filter(() => known.has(pool.withCapacity(16))).length;
+  t.ok(again >= 64 && again <= 256, `${again} small ones were kept`);
+});
+
 t.test("SentQueue keeps its sums right through marks, growth, splits and shifts", async t => {
   const random = new Prng(5);
   const queue = new SentQueue(new SentEntriesPool());

@@ -46,7 +46,7 @@ export function establish(c: TcpConnection, ack: Seq, now: Milliseconds): void {
   advance(c, "syn-acked", now);
   c.layer.onEstablished(c);
   c.armLife(now + c.context.options.keepAliveIdleMs);
-  c.user?.onTcpConnected();
+  c.user?.onTcpConnected(c);
   c.wantTurn();
 }
 
@@ -108,7 +108,7 @@ function releaseRings(c: TcpConnection, abort: boolean): void {
 function tellUser(c: TcpConnection, why: TcpCloseReason): void {
   const { user } = c;
   c.user = null;
-  user?.onTcpClosed(why);
+  user?.onTcpClosed(why, c);
 }
 
 /** The last thing sent (RFC 9293 §3.10.5, ABORT). False when the link takes nothing now. */

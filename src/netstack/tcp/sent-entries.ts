@@ -6,8 +6,10 @@
 /** Doubles of an entry: when it was sent, and what a delivery-rate sample needs to know of that moment. */
 export const STAMPS = 4;
 export const FIRST_CAPACITY = 16;
-/** Spare room for so many entries is kept; 41 bytes each, so less than a megabyte for a stack. */
+/** Spare room for so many entries is kept; 41 bytes each, so less than a megabyte for a stack … */
 const MAX_SPARE_ENTRIES = 16_384;
+/** … and of each size so many: a small one is a kilobyte of objects, whatever it holds. */
+const MAX_SPARES = 128;
 
 /** Room for `capacity` entries, a power of two. */
 export class SentEntries {
@@ -52,10 +54,11 @@ export class SentEntriesPool {
   giveBack(entries: SentEntries): void {
     const { capacity } = entries;
     if (capacity === 0 || this.spareEntries + capacity > MAX_SPARE_ENTRIES) return;
-    this.spareEntries += capacity;
     const order = Math.clz32(capacity);
-    const list = this.spare[order];
-    if (list === undefined) this.spare[order] = [entries];
-    else list.push(entries);
+    const list = this.spare[order] ?? [];
+    if (list.length === MAX_SPARES) return;
+    list.push(entries);
+    this.spare[order] = list;
+    this.spareEntries += capacity;
   }
 }
