@@ -3,8 +3,9 @@
  * `/etc/resolv.conf`, `/etc/nsswitch.conf` and (if wanted) `/var/lib`. A sleeping process holds both; programs
  * enter by its process id.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { eventually, execute, Program, type ProgramOptions, type Result } from "./program.js";
 import type { Sandbox } from "./sandbox.js";
 
@@ -18,6 +19,10 @@ export interface HostOptions {
 }
 
 const LOG_LINES = 25;
+/** For all programs to end as they do when asked, or when killed. */
+const STOP_LIMIT_MS = 5_000;
+/** For the kernel to end what is killed here. */
+const END_LIMIT_MS = 3_000;
 const LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n";
 
 /** Mounts, then tells that it is ready, then sleeps. `resolv.conf` may be a link into the old `/run`. */
@@ -40,11 +45,27 @@ echo ready
 exec sleep infinity
 `;
 
+/** None of a process that has ended. */
+function namespacesOf(pid: number): string[] {
+  try {
+    return ["net", "mnt"].map(kind => readlinkSync(`/proc/${pid}/ns/${kind}`));
+  } catch {
+    return [];
+  }
+}
+
+function commandOf(pid: number): string {
+  return existsSync(`/proc/${pid}`)
+    ? readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").slice(0, 80)
+    : "";
+}
+
 export class Host {
   readonly name: string;
   /** Below the sandbox's directory: scratch space that every host sees under the same path. */
   readonly dir: string;
   readonly #holder: Program;
+  readonly #namespaces: readonly string[];
   readonly #programs: Program[] = [];
   readonly #signal: AbortSignal;
   readonly #logFile: string | undefined;
@@ -53,6 +74,7 @@ export class Host {
     this.name = name;
     this.dir = dir;
     this.#holder = holder;
+    this.#namespaces = namespacesOf(holder.pid);
     this.#signal = signal;
     this.#logFile = logFile;
   }
@@ -182,8 +204,28 @@ export class Host {
     return programs.map(program => program.tail(6)).join("\n") + this.#logTail();
   }
 
+  /** Everything that runs here but the holder, whoever started it. */
+  #inhabitants(): number[] {
+    const pids = readdirSync("/proc").filter(name => /^\d+$/.test(name));
+    const isHere = (pid: number): boolean => namespacesOf(pid).some(one => this.#namespaces.includes(one));
+    return pids.map(Number).filter(pid => pid !== this.pid && isHere(pid));
+  }
+
+  /**
+   * Ends the programs, then what they left behind: daemons, and children that never hear of their parent's end, such
+   * as an ssh whose router is gone. Takes seconds at most; what does not end is told about.
+   */
   async close(): Promise<void> {
-    await Promise.all(this.#programs.map(program => program.stop()));
+    const stopped = Promise.all(this.#programs.map(program => program.stop()));
+    await Promise.race([stopped, sleep(STOP_LIMIT_MS, undefined, { ref: false })]);
+    const endAll = (): void => {
+      const left = this.#inhabitants();
+      for (const pid of left) process.kill(pid, "SIGKILL");
+      if (left.length > 0) throw new Error(left.map(pid => `${pid} ${commandOf(pid)}`).join(", "));
+    };
+    await eventually(`${this.name}: the end of all programs`, endAll, END_LIMIT_MS).catch((error: Error) =>
+      console.error(error.message),
+    );
     this.#holder.kill("SIGKILL");
     await this.#holder.exited;
   }

@@ -1,9 +1,20 @@
 /** The laboratory itself: the three hosts, and a tunnel of software that we did not write between them. */
+import { existsSync } from "node:fs";
 import { assert, assertEqual, lab } from "./lab.js";
-import { AGENT_ADDRESS, AGENT_ADDRESS_6, AGENT_PORT, addClusterAddresses, LAPTOP_HOSTS } from "./topology.js";
+import {
+  AGENT_ADDRESS,
+  AGENT_ADDRESS_6,
+  AGENT_PORT,
+  addClusterAddresses,
+  addLaptop,
+  LAPTOP_HOSTS,
+} from "./topology.js";
 import { joinByWireguardGo } from "./wireguard-go.js";
 
-await lab(import.meta.url, async ({ laptop, internet, cluster, check }) => {
+/** Prints the process id of a child that outlives it and keeps its output open. */
+const LEAVE_A_CHILD = "setsid sleep 1000 & echo $!";
+
+await lab(import.meta.url, async ({ laptop, internet, cluster, hosts, sandbox, check }) => {
   await check("laptop and cluster reach each other over IPv4 and IPv6", async () => {
     const connect =
       'const [h,p]=process.argv.slice(1);require("net").connect(p,h).on("connect",()=>process.exit(0))';
@@ -45,5 +56,22 @@ await lab(import.meta.url, async ({ laptop, internet, cluster, check }) => {
       return undefined;
     },
     { needs: ["/dev/net/tun", "wireguard-go", "wg", "curl"] },
+  );
+  await check(
+    "a host's end is the end of all that its programs left behind",
+    async () => {
+      const host = await addLaptop({ hosts, internet }, sandbox, 1);
+      const { code, stdout } = await host.exec("sh", ["-c", `${LEAVE_A_CHILD}; exit 3`]);
+      assertEqual(code, 3, "exit code of a program that leaves a child");
+      const lasting = host.spawn("sh", ["-c", `${LEAVE_A_CHILD}; wait`]);
+      const [line] = await lasting.waitForLine(/\d+\n/);
+      const children = [stdout, line].map(Number);
+      const alive = (): number[] => children.filter(pid => existsSync(`/proc/${pid}/ns/net`));
+      assertEqual(alive(), children, "the children before");
+      await host.close();
+      assertEqual(alive(), [], "the children afterwards");
+      return undefined;
+    },
+    { timeoutMs: 15_000 },
   );
 });

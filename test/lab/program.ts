@@ -7,6 +7,8 @@ import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 /** What is kept of each output stream: enough for an error message, and for the largest JSON that we read. */
 const KEPT_CHARACTERS = 4_000_000;
 const DEFAULT_TIMEOUT_MS = 60_000;
+/** For what it wrote last to be read, once it has ended. */
+const DRAIN_MS = 500;
 
 export interface Exit {
   code: number | null;
@@ -58,6 +60,8 @@ export class Program {
         this.#notify();
         resolve({ code, signal });
       };
+      // "close" comes when its output ends. A descendant that outlives it holds on to that, for ever perhaps.
+      this.#child.once("exit", (code, signal) => setTimeout(end, DRAIN_MS, code, signal).unref());
       this.#child.once("error", error => {
         this.#stderr += `${error.message}\n`;
         end(127, null);

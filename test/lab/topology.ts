@@ -69,7 +69,7 @@ async function edge(host: Host, v4: string, gateway4: string, v6: string, gatewa
 
 /** One more laptop on the internet, the `index`-th (from 0), in a network of its own. Ends with the topology. */
 export async function addLaptop(
-  { hosts, internet }: Topology,
+  { hosts, internet }: Pick<Topology, "hosts" | "internet">,
   sandbox: Sandbox,
   index: number,
 ): Promise<Host> {
