@@ -2,7 +2,7 @@
  * What `czctl agent …` does, as plain functions: the CLI parses words into these options and prints what
  * comes back. Every failure is a CzctlError.
  */
-import { type PeerStatus, packageVersion } from "../api/index.js";
+import { DEFAULT_TUNING, type PeerStatus, packageVersion, type Tuning } from "../api/index.js";
 import type { CzctlError, Logger } from "../base/index.js";
 import { isLabel } from "../catalog/index.js";
 import type { MetricsEndpoint } from "../telemetry/index.js";
@@ -54,6 +54,7 @@ export interface AgentRunOptions {
   metrics?: MetricsEndpoint;
   /** How long open flows may go on after `signal` has aborted; default: 0. */
   drainMs?: number;
+  tuning?: Tuning;
   /** Ends the run; the promise then resolves. */
   signal: AbortSignal;
   log: Logger;
@@ -127,7 +128,7 @@ export async function agentRun(options: AgentRunOptions): Promise<void> {
 }
 
 async function runOn(options: AgentRunOptions): Promise<void> {
-  const { dir, signal, log, dataplaneEntry, metrics, drainMs = 0 } = options;
+  const { dir, signal, log, dataplaneEntry, metrics, drainMs = 0, tuning = DEFAULT_TUNING } = options;
   const config = await readAgentConfig(dir);
   await checkPermissions(dir);
   if (signal.aborted) return;
@@ -143,7 +144,7 @@ async function runOn(options: AgentRunOptions): Promise<void> {
     log,
     discovery: discoveryOf(options, new ForbiddenAddresses([tunnel.v4, tunnel.v6])),
     version: packageVersion(),
-    disableOffloads: readDisabledOffloads(process.env.CZCTL_DISABLE_OFFLOADS),
+    tuning,
     callsDevices: options.kubernetes?.secret === undefined,
     ...(metrics === undefined ? {} : { metrics }),
     ...(dataplaneEntry === undefined ? {} : { dataplaneEntry }),
@@ -242,9 +243,4 @@ export async function agentPeers({ dir }: { dir: string }): Promise<AgentPeerRow
     const { publicKey: _key, name: _name, ...figures } = peer;
     return { ...row, live: figures };
   });
-}
-
-function readDisabledOffloads(text: string | undefined): ("gso" | "gro")[] {
-  const names = text?.split(",") ?? [];
-  return (["gso", "gro"] as const).filter(name => names.includes(name));
 }

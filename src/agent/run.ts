@@ -9,7 +9,7 @@
  */
 import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { FromDataplane, PeerConfig, ToDataplane } from "../api/index.js";
+import type { FromDataplane, PeerConfig, ToDataplane, Tuning } from "../api/index.js";
 import { CONTROL_PORT } from "../api/index.js";
 import { CzctlError, formatEndpoint, type Logger } from "../base/index.js";
 import { type Measured, type MetricsEndpoint, serveMetrics } from "../telemetry/index.js";
@@ -49,7 +49,7 @@ export interface AgentOptions {
   discovery: Discovery;
   log: Logger;
   version: string;
-  disableOffloads: ("gso" | "gro")[];
+  tuning: Tuning;
   /** Script to run as data plane (tests). */
   dataplaneEntry?: string;
   /** Whether devices are called, after a start, where they were last heard; not when another replica may have them. */
@@ -284,7 +284,7 @@ export class Agent {
   }
 
   #startMessage(): ToDataplane {
-    const { config, sockets, disableOffloads, callsDevices } = this.#options;
+    const { config, sockets, tuning, callsDevices } = this.#options;
     const inner = agentAddresses(tunnelPrefixes(config));
     return {
       type: "start",
@@ -302,7 +302,7 @@ export class Agent {
         remote: formatEndpoint({ address: inner[0], port: CONTROL_PORT }),
       },
       ...(this.#uapiPath === null ? {} : { uapiSocketPath: this.#uapiPath }),
-      ...(disableOffloads.length === 0 ? {} : { disable: disableOffloads }),
+      tuning,
     };
   }
 }

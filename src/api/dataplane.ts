@@ -3,6 +3,7 @@
  * inherited Unix stream socket. Keys travel here and nowhere else. The parent treats what the data plane
  * says as untrusted: that process parses hostile bytes.
  */
+import type { Tuning } from "./settings.js";
 
 /** "ADDRESS" and "HOST:PORT" strings as `base/address` and `base/endpoint` parse them. */
 export type AddressText = string;
@@ -77,8 +78,7 @@ export type ToDataplane =
       uapiSocketPath?: string;
       /** Drop to this user after start-up; absent keeps the user and drops capabilities only. */
       runAs?: { uid: number; gid: number };
-      /** Offload switches (`CZCTL_DISABLE_OFFLOADS=gso,gro`). */
-      disable?: ("gso" | "gro")[];
+      tuning: Tuning;
     }
   | { type: "peers"; set?: PeerConfig[]; remove?: string[] }
   /** Laptop: the whole table; existing flows to routes that vanished are reset. */

@@ -9,6 +9,21 @@ import { isPort } from "../catalog/index.js";
 export const LOG_FORMATS = ["text", "json"] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
+export const OFFLOADS = ["gso", "gro", "tso"] as const;
+export type Offload = (typeof OFFLOADS)[number];
+export const CONGESTION_CONTROLS = ["bbr", "cubic"] as const;
+export type CongestionControl = (typeof CONGESTION_CONTROLS)[number];
+
+/** Switches for lines and kernels that do not bear what is best elsewhere; daemon and agent have the same. */
+export interface Tuning {
+  /** `CZCTL_DISABLE_OFFLOADS=gso,gro,tso` or some of them. */
+  disableOffloads: readonly Offload[];
+  /** `CZCTL_CONGESTION=cubic`: fairer to others behind a short queue, slow on lines that lose (docs/decisions/0011). */
+  congestion: CongestionControl;
+}
+
+export const DEFAULT_TUNING: Tuning = { disableOffloads: [], congestion: "bbr" };
+
 export interface Settings {
   /** `CZCTL_STATE_DIR`: state file (holds keys), locks, log. Mode 0700. */
   stateDir: string;
@@ -24,6 +39,7 @@ export interface Settings {
   logFormat: LogFormat;
   /** `CZCTL_METRICS_PORT`: TCP port of /metrics on loopback; absent: none. */
   metricsPort?: number;
+  tuning: Tuning;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,7 +47,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Empty variables count as absent. Throws CzctlError (user) on a value that is none. */
 export function readSettings(env: Environment): Settings {
   const range = env.CZCTL_SERVICE_RANGE;
-  const debug = env.CZCTL_DEBUG === "1";
+  const debug = oneOf(env, "CZCTL_DEBUG", ["0", "1"]) === "1";
   const port = Number(env.CZCTL_METRICS_PORT);
   if (env.CZCTL_METRICS_PORT && !isPort(port)) throw unfit(env, "CZCTL_METRICS_PORT", "a port (1 to 65535)");
   return {
@@ -40,6 +56,10 @@ export function readSettings(env: Environment): Settings {
     hostsFile: env.CZCTL_HOSTS_FILE || "/etc/hosts",
     logLevel: oneOf(env, "CZCTL_LOG_LEVEL", LOG_LEVELS) ?? (debug ? "debug" : "info"),
     logFormat: oneOf(env, "CZCTL_LOG_FORMAT", LOG_FORMATS) ?? "text",
+    tuning: {
+      disableOffloads: listOf(env, "CZCTL_DISABLE_OFFLOADS", OFFLOADS),
+      congestion: oneOf(env, "CZCTL_CONGESTION", CONGESTION_CONTROLS) ?? DEFAULT_TUNING.congestion,
+    },
     ...(range ? { serviceRange: range } : {}),
     ...(isPort(port) ? { metricsPort: port } : {}),
   };
@@ -50,6 +70,13 @@ function oneOf<T extends string>(env: Environment, name: string, values: readonl
   const value = values.find(each => each === given);
   if (value === undefined && given !== undefined) throw unfit(env, name, `one of ${values.join(", ")}`);
   return value;
+}
+
+/** Separated by commas. */
+function listOf<T extends string>(env: Environment, name: string, values: readonly T[]): T[] {
+  const given = (env[name] || undefined)?.split(",") ?? [];
+  if (given.every(each => values.includes(each as T))) return given as T[];
+  throw unfit(env, name, `a list of ${values.join(", ")}`);
 }
 
 function unfit(env: Environment, name: string, allowed: string): CzctlError {
@@ -70,6 +97,8 @@ function writeSettings(settings: Settings): Record<string, string> {
     CZCTL_LOG_LEVEL: settings.logLevel,
     CZCTL_LOG_FORMAT: settings.logFormat,
     CZCTL_METRICS_PORT: settings.metricsPort === undefined ? "" : String(settings.metricsPort),
+    CZCTL_DISABLE_OFFLOADS: settings.tuning.disableOffloads.join(","),
+    CZCTL_CONGESTION: settings.tuning.congestion,
   };
 }
 

@@ -47,8 +47,6 @@ const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
 export interface DaemonOptions {
   settings: Settings;
   log: Logger;
-  /** `CZCTL_DISABLE_OFFLOADS` */
-  disableOffloads: readonly string[];
   /** Script to run instead of the data plane (tests). */
   dataplaneEntry: string | undefined;
   /** What was started before this code was loaded. */
@@ -116,14 +114,14 @@ export class Daemon {
   }
 
   async #start(): Promise<void> {
-    const { settings, log, disableOffloads, progress } = this.#options;
+    const { settings, log, progress } = this.#options;
     selectedSpace(this.#state);
     progress("creating the network device");
     this.#device = await openDevice({
       wantedRange: settings.serviceRange,
       lastRange: this.#state.serviceRange,
       ula: this.#state.ula,
-      tso: !disableOffloads.includes("tso"),
+      tso: !settings.tuning.disableOffloads.includes("tso"),
       tunFile: this.#ahead?.tunFile,
       log,
     });
@@ -146,7 +144,7 @@ export class Daemon {
 
   #openSession(): void {
     const space = selectedSpace(this.#state);
-    const { settings, log, disableOffloads, dataplaneEntry, progress } = this.#options;
+    const { settings, log, dataplaneEntry, progress } = this.#options;
     const { range, ula, fd, mtu, tso, uapiSocketPath } = this.#device;
     this.#sessionKey = JSON.stringify([space.name, space.credential]);
     this.#virtual = new VirtualAddresses(range, ula, space.addresses);
@@ -161,7 +159,7 @@ export class Daemon {
       controlSocketPath: join(settings.stateDir, CONTROL_SOCKET),
       ...(uapiSocketPath === null ? {} : { uapiSocketPath }),
       runAs: UNPRIVILEGED,
-      disable: (["gso", "gro"] as const).filter(offload => disableOffloads.includes(offload)),
+      tuning: settings.tuning,
       log,
       onChange: () => this.#schedule(),
       onDeviceGone: () => this.#options.onDeviceGone(),

@@ -68,7 +68,6 @@ export async function runDaemon(ahead: Ahead | null, dataplaneEntry: string | un
     daemon = await Daemon.start({
       settings,
       log,
-      disableOffloads: (process.env.CZCTL_DISABLE_OFFLOADS ?? "").split(","),
       dataplaneEntry,
       ahead,
       supervisorPid: process.ppid,

@@ -17,6 +17,7 @@ import {
   type Problem,
   type Route,
   type ToDataplane,
+  type Tuning,
 } from "../api/index.js";
 import { LineLimiter, type Logger, type Prefix } from "../base/index.js";
 import { Catalog, type VirtualPair } from "../catalog/index.js";
@@ -45,7 +46,7 @@ export interface SessionOptions {
   controlSocketPath: string;
   uapiSocketPath?: string;
   runAs?: { uid: number; gid: number };
-  disable: ("gso" | "gro")[];
+  tuning: Tuning;
   log: Logger;
   /** Catalog, link or problem changed. */
   onChange(): void;
@@ -204,7 +205,7 @@ export class Session {
   }
 
   #startMessage(): ToDataplane {
-    const { tun, dns, controlSocketPath, uapiSocketPath, runAs, disable } = this.#options;
+    const { tun, dns, controlSocketPath, uapiSocketPath, runAs, tuning } = this.#options;
     const { credential } = this.space;
     return {
       type: "start",
@@ -222,7 +223,7 @@ export class Session {
       },
       ...(uapiSocketPath === undefined ? {} : { uapiSocketPath }),
       ...(runAs === undefined ? {} : { runAs }),
-      disable,
+      tuning,
     };
   }
 

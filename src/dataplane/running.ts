@@ -8,7 +8,7 @@
  * ```
  */
 import { randomFillSync } from "node:crypto";
-import type { DataplaneStatus, FlowStatus, ToDataplane } from "../api/index.js";
+import type { DataplaneStatus, FlowStatus, ToDataplane, Tuning } from "../api/index.js";
 import { Address, type CryptoSuite, parseEndpoint, type Random } from "../base/index.js";
 import { createCrypto } from "../crypto/index.js";
 import { EPOLLIN } from "../linux/index.js";
@@ -27,8 +27,6 @@ import { UapiServer } from "./uapi-server.js";
 
 export type Start = Extract<ToDataplane, { type: "start" }>;
 
-/** `CZCTL_CONGESTION=cubic`: fairer to others behind a short queue, slow on lines that lose (docs/decisions/0011). */
-const CONGESTION: StackOptions["congestion"] = process.env.CZCTL_CONGESTION === "cubic" ? "cubic" : "bbr";
 /** An idle UDP flow is forgotten after this long (RFC 4787 §4.3 asks for two minutes at least). */
 const UDP_IDLE_MS = 120_000;
 /** Idle connections are probed from here on, so that a laptop that is gone does not hold its Services' sockets. */
@@ -52,6 +50,7 @@ export class Running {
   readonly agent: AgentRole | null = null;
   readonly peers: Peers;
   private readonly context: Context;
+  private readonly tuning: Tuning;
   private readonly crypto: CryptoSuite;
   /** The side of the applications. */
   private readonly tun: { readonly stack: Stack; readonly link: TunLink } | null = null;
@@ -62,6 +61,7 @@ export class Running {
    */
   constructor(context: Context, lineBuffer: number, start: Start) {
     this.context = context;
+    this.tuning = start.tuning;
     const inner = start.innerAddresses.map(Address.from);
     const { suite, fallbackReason } = createCrypto(context.arena);
     this.crypto = suite;
@@ -101,8 +101,8 @@ export class Running {
     return new Path(this.context, {
       port,
       address: start.listenAddress === undefined ? null : Address.from(start.listenAddress),
-      gso: !start.disable?.includes("gso"),
-      gro: !start.disable?.includes("gro"),
+      gso: !this.tuning.disableOffloads.includes("gso"),
+      gro: !this.tuning.disableOffloads.includes("gro"),
       crypto: this.crypto,
       random,
       privateKey: decodeKey(start.privateKey),
@@ -138,7 +138,7 @@ export class Running {
   private newStack(handler: StackHandler): Stack {
     const { arena, pool } = this.context;
     const options: Partial<StackOptions> = {
-      congestion: CONGESTION,
+      congestion: this.tuning.congestion,
       udpIdleMs: UDP_IDLE_MS,
       ...(handler === this.laptop ? {} : KEEP_ALIVE),
       ...(handler === this.agent ? { linkShare: DEVICE_SHARE } : {}),

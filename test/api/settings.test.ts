@@ -9,17 +9,37 @@ t.test("defaults", async t => {
     hostsFile: "/etc/hosts",
     logLevel: "info",
     logFormat: "text",
+    tuning: { disableOffloads: [], congestion: "bbr" },
   });
 });
 
 t.test("an empty variable is none; one that means nothing is an error", async t => {
-  const names = ["CZCTL_LOG_LEVEL", "CZCTL_LOG_FORMAT", "CZCTL_METRICS_PORT"];
+  const names = [
+    "CZCTL_LOG_LEVEL",
+    "CZCTL_LOG_FORMAT",
+    "CZCTL_METRICS_PORT",
+    "CZCTL_DISABLE_OFFLOADS",
+    "CZCTL_CONGESTION",
+    "CZCTL_DEBUG",
+  ];
   t.strictSame(readSettings(Object.fromEntries(names.map(name => [name, ""]))), readSettings({}));
   for (const name of names) {
-    for (const value of ["INFO", "0", "-1", "1.5", "99999"]) {
+    for (const value of ["INFO", "yes", "-1", "1.5", "99999"]) {
       t.throws(() => readSettings({ [name]: value }), { category: "user", message: `${name}=${value} ` });
     }
   }
+});
+
+t.test("numbers and lists are read to their ends", async t => {
+  for (const port of ["0", "80x"])
+    t.throws(() => readSettings({ CZCTL_METRICS_PORT: port }), /is not a port/);
+  for (const offloads of ["gso,usO", "gso;gro", "gso,", ","]) {
+    t.throws(() => readSettings({ CZCTL_DISABLE_OFFLOADS: offloads }), /is not a list of gso, gro, tso/);
+  }
+  const { tuning } = readSettings({ CZCTL_DISABLE_OFFLOADS: "tso,gso", CZCTL_CONGESTION: "cubic" });
+  t.strictSame(tuning, { disableOffloads: ["tso", "gso"], congestion: "cubic" });
+  t.equal(readSettings({ CZCTL_DEBUG: "1" }).logLevel, "debug");
+  t.equal(readSettings({ CZCTL_DEBUG: "0" }).logLevel, "info");
 });
 
 t.test("what is written is read again, whatever the parent's environment was", async t => {
@@ -31,6 +51,7 @@ t.test("what is written is read again, whatever the parent's environment was", a
     logLevel: "warn",
     logFormat: "json",
     metricsPort: 9464,
+    tuning: { disableOffloads: ["gso", "tso"], congestion: "cubic" },
   };
   t.strictSame(readSettings(childEnvironment({}, all)), all);
   const plain = readSettings({});

@@ -83,6 +83,27 @@ const usage: Row[] = [
     { env: { CZCTL_METRICS_PORT: "65536" } },
   ],
   [
+    "an unknown offload in the environment",
+    "up",
+    "user",
+    /^czctl: CZCTL_DISABLE_OFFLOADS=gso,lro in the environment is not a list of gso, gro, tso$/,
+    { env: { CZCTL_DISABLE_OFFLOADS: "gso,lro" }, hint: /unset CZCTL_DISABLE_OFFLOADS/ },
+  ],
+  [
+    "an unknown congestion control in the environment, for an agent",
+    "agent run --dir /nonexistent",
+    "user",
+    /^czctl: CZCTL_CONGESTION=vegas in the environment is not one of bbr, cubic$/,
+    { env: { CZCTL_CONGESTION: "vegas" } },
+  ],
+  [
+    "neither on nor off in the environment",
+    "status",
+    "user",
+    /^czctl: CZCTL_DEBUG=true in the environment is not one of 0, 1$/,
+    { env: { CZCTL_DEBUG: "true" } },
+  ],
+  [
     "no address for metrics",
     "agent run --dir /nonexistent --metrics-port 9 --metrics-address here",
     "user",

@@ -191,6 +191,7 @@ async function run(flags: AgentFlags<RunFlags>): Promise<void> {
     ...(flags.kubernetes ? { kubernetes: kubernetesOptions(flags) } : {}),
     ...(metrics === null ? {} : { metrics }),
     ...(flags.drainSeconds === undefined ? {} : { drainMs: flags.drainSeconds * 1000 }),
+    tuning: settings.tuning,
     signal: abort.signal,
     log: await openLog({ level: settings.logLevel, format: settings.logFormat, component: "agent" }),
   });
