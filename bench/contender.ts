@@ -20,6 +20,15 @@ export interface Running {
 /** The one service of every contender's cluster, and its ports: iperf3's, and those of other scenarios. */
 export const SERVICE_ADDRESS = "10.96.0.35";
 export const SERVICE_PORT = 5201;
+/** A thread per connection, one server for each who measures with it; one thread for thousands. */
 export const ECHO_PORT = 5210;
+export const CONNECTS_PORT = 5211;
+export const MANY_PORT = 5212;
 export const HTTP_PORT = 5280;
-export const SERVICE_PORTS: readonly number[] = [SERVICE_PORT, ECHO_PORT, ECHO_PORT + 1, HTTP_PORT];
+export const SERVICE_PORTS: readonly number[] = [
+  SERVICE_PORT,
+  ECHO_PORT,
+  CONNECTS_PORT,
+  MANY_PORT,
+  HTTP_PORT,
+];

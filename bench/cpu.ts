@@ -1,6 +1,8 @@
 /** Processor time from /proc: the kernel's own work on behalf of a process included, interrupts not. */
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
+import { ROOT } from "./peers.js";
 
 /** USER_HZ: 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -79,6 +81,12 @@ export interface Machine {
   kernel: string;
   node: string;
   date: string;
+}
+
+/** Of the clone that runs; "+" when files of it differ. Empty where there is no git. */
+export function describeCommit(): string {
+  const git = ["describe", "--always", "--exclude=*", "--dirty=+"];
+  return spawnSync("git", git, { cwd: ROOT, encoding: "utf8" }).stdout?.trim() ?? "";
 }
 
 export function describeMachine(): Machine {

@@ -1,117 +1,21 @@
 /**
  * The driver: every contender in three hosts of its own (same topology), runs interleaved A B C A B C, so that
- * what the machine does meanwhile hits all alike.
+ * what the machine does meanwhile hits all alike. What one scenario gave is kept before the next one begins.
  */
 import { setMaxListeners } from "node:events";
-import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { chmodSync, mkdtempSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { missing } from "../test/lab/lab.js";
 import { inSandbox, type Sandbox } from "../test/lab/sandbox.js";
 import { addClusterAddresses, makeTopology, type Topology } from "../test/lab/topology.js";
 import { type Contender, type Running, SERVICE_ADDRESS } from "./contender.js";
-import { czctl } from "./contenders/czctl.js";
-import { none } from "./contenders/none.js";
-import { openvpn } from "./contenders/openvpn.js";
-import { sshuttle } from "./contenders/sshuttle.js";
-import { boringtun, wireguardGo, wireguardGoDebian } from "./contenders/wireguard.js";
-import { describeMachine, watchOthers } from "./cpu.js";
-import { type Result, summarize, table } from "./results.js";
+import { describeCommit, describeMachine, watchOthers } from "./cpu.js";
+import { CONTENDERS, type Options, readOptions, SUBJECT, UsageError } from "./options.js";
+import { duration, merge, type Report, type Result, summarize, table } from "./results.js";
 import type { Figure, Scenario } from "./scenario.js";
-import { bulk } from "./scenarios/bulk.js";
-import { collections } from "./scenarios/collections.js";
-import { dns } from "./scenarios/dns.js";
-import { flows } from "./scenarios/flows.js";
-import { footprint } from "./scenarios/footprint.js";
-import { growth } from "./scenarios/growth.js";
-import { http } from "./scenarios/http.js";
-import { impaired } from "./scenarios/impaired.js";
-import { ledger } from "./scenarios/ledger.js";
-import { stack } from "./scenarios/stack.js";
-import { connects, trips } from "./scenarios/trips.js";
-import { udp } from "./scenarios/udp.js";
-
-const CONTENDERS: readonly Contender[] = [
-  czctl,
-  wireguardGoDebian,
-  wireguardGo,
-  boringtun,
-  openvpn,
-  sshuttle,
-  none,
-];
-const SCENARIOS: readonly Scenario[] = [
-  bulk,
-  trips,
-  http,
-  connects,
-  flows,
-  udp,
-  stack,
-  ledger,
-  footprint,
-  collections,
-  dns,
-  growth,
-  impaired,
-];
-/** Everybody who may be named, the tunnels first. */
-const EVERYBODY = [...CONTENDERS, ...SCENARIOS.flatMap(scenario => scenario.contenders ?? [])];
-const SUBJECT = czctl.name;
-
-interface Options {
-  scenarios: Scenario[];
-  /** Contenders by name. */
-  wanted: ReadonlySet<string>;
-  /** Only rounds whose name begins so; all when empty. */
-  rounds: string;
-  runs: number;
-  seconds: number;
-  json: string | undefined;
-}
 
 /** What others may have of the machine without a word about it. */
 const NOTABLE_SHARE = 0.03;
-
-class UsageError extends Error {}
-
-function pick<T extends { name: string }>(what: string, all: readonly T[], names: readonly string[]): T[] {
-  return names.map(name => {
-    const found = all.find(one => one.name === name);
-    if (found !== undefined) return found;
-    throw new UsageError(`no such ${what}: ${name} (there are ${all.map(one => one.name).join(", ")})`);
-  });
-}
-
-function readOptions(): Options {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      peers: {
-        type: "string",
-        default: EVERYBODY.map(one => one.name).join(","),
-      },
-      rounds: { type: "string", default: "" },
-      runs: { type: "string", default: "5" },
-      seconds: { type: "string", default: "5" },
-      json: { type: "string" },
-    },
-  });
-  const number = (text: string, name: string): number => {
-    if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
-    throw new UsageError(`--${name} must be a whole number from 1`);
-  };
-  const peers = values.peers.split(",").filter(name => name !== "");
-  const scenarios = positionals.length > 0 ? positionals : SCENARIOS.map(one => one.name);
-  return {
-    scenarios: pick("scenario", SCENARIOS, scenarios),
-    wanted: new Set([SUBJECT, ...pick("peer", EVERYBODY, peers).map(one => one.name)]),
-    rounds: values.rounds,
-    runs: number(values.runs, "runs"),
-    seconds: number(values.seconds, "seconds"),
-    json: values.json,
-  };
-}
 
 function describe({ value, unit, cpuSecondsPerGB }: Figure): string {
   const cost = cpuSecondsPerGB === undefined ? "" : ` at ${cpuSecondsPerGB.toFixed(2)} CPU s/GB`;
@@ -138,7 +42,7 @@ async function enter(sandbox: Sandbox, contender: Contender): Promise<Entrant> {
   }
 }
 
-/** Those that can be started here. The others are told about; the figures of the rest are still worth having. */
+/** Those of whom something is wanted and that can be started here. The others' figures are still worth having. */
 async function enterAll(
   sandbox: Sandbox,
   contenders: readonly Contender[],
@@ -162,27 +66,52 @@ async function enterAll(
   return { entrants, failed };
 }
 
+/** The contenders that take part in a scenario, each with its number of runs. */
+async function prepare(
+  scenario: Scenario,
+  entrants: readonly Entrant[],
+  options: Options,
+): Promise<Map<Entrant, number>> {
+  const runs = new Map<Entrant, number>();
+  for (const entrant of entrants) {
+    const { contender, topology, running } = entrant;
+    const most = scenario.maxRunsOf?.[contender.name] ?? options.runs;
+    if (most === 0) continue;
+    try {
+      await scenario.prepare(topology, running);
+      runs.set(entrant, Math.min(options.runs, most, scenario.maxRuns ?? options.runs));
+    } catch (error) {
+      console.error(`${scenario.name} ${contender.name}: ${(error as Error).message.slice(0, 300)}`);
+    }
+  }
+  return runs;
+}
+
 async function measure(
   scenario: Scenario,
   entrants: readonly Entrant[],
   options: Options,
+  signal: AbortSignal,
 ): Promise<Result[]> {
-  for (const { topology, running } of entrants) await scenario.prepare(topology, running);
+  const runs = await prepare(scenario, entrants, options);
   const results: Result[] = [];
-  const runs = Math.min(options.runs, scenario.maxRuns ?? options.runs);
   for (const round of scenario.rounds.filter(name => name.startsWith(options.rounds))) {
-    const taken = new Map<string, Figure[]>(entrants.map(({ contender }) => [contender.name, []]));
-    for (let run = 1; run <= runs; run++) {
-      for (const { contender, topology, running } of entrants) {
-        const place = `${scenario.name} ${round} run ${run}/${runs} ${contender.name}`;
+    const taken = new Map<string, Figure[]>([...runs.keys()].map(({ contender }) => [contender.name, []]));
+    for (let run = 1; run <= Math.max(...runs.values()); run++) {
+      for (const [{ contender, topology, running }, most] of runs) {
+        if (run > most) continue;
+        const place = `${scenario.name} ${round} run ${run}/${most} ${contender.name}`;
         const others = watchOthers();
         // One that breaks down is told about; the others' figures are still worth having.
         const figures = await scenario
           .measure(round, topology, running, options.seconds)
           .catch((error: Error) => {
+            signal.throwIfAborted();
             console.error(`${place}: ${error.message.slice(0, 300)}`);
             return [];
           });
+        // Programs that were killed half way have figures too.
+        signal.throwIfAborted();
         const share = others();
         taken.get(contender.name)?.push(...figures.map(one => ({ ...one, others: share })));
         if (figures.length > 0) {
@@ -197,12 +126,19 @@ async function measure(
   return results;
 }
 
+/** Whole or not at all: what stands in the file is what a later run goes on with. */
+function save(file: string, report: Report): void {
+  writeFileSync(`${file}.new`, `${JSON.stringify(report, null, 2)}\n`);
+  renameSync(`${file}.new`, file);
+}
+
 async function bench(sandbox: Sandbox, options: Options): Promise<number> {
   // Every program of every contender listens to it.
   setMaxListeners(0, sandbox.signal);
   const machine = describeMachine();
   console.log(`${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}, Node ${machine.node}`);
-  const results: Result[] = [];
+  const report: Report = { machine, taken: [], results: [] };
+  const commit = describeCommit();
   let failed = false;
   const run = async (scenarios: readonly Scenario[], contenders: readonly Contender[]): Promise<void> => {
     const able = scenarios.filter(scenario => {
@@ -211,14 +147,17 @@ async function bench(sandbox: Sandbox, options: Options): Promise<number> {
       return lacks.length === 0;
     });
     if (able.length === 0) return;
+    let start = performance.now();
     const entered = await enterAll(sandbox, contenders, options);
     failed ||= entered.failed;
     for (const scenario of able) {
-      results.push(...(await measure(scenario, entered.entrants, options)));
-      // What is measured is kept, should a later scenario never end.
-      if (options.json !== undefined) {
-        writeFileSync(resolve(options.json), `${JSON.stringify({ machine, results }, null, 2)}\n`);
-      }
+      report.results.push(...(await measure(scenario, entered.entrants, options, sandbox.signal)));
+      const seconds = Math.round((performance.now() - start) / 1000);
+      start = performance.now();
+      report.taken.push({ scenario: scenario.name, commit, finished: new Date().toISOString(), seconds });
+      console.log(`${scenario.name}: took ${duration(seconds)}`);
+      if (options.json === undefined) continue;
+      save(options.json, options.earlier === undefined ? report : merge(options.earlier, report));
     }
     await Promise.all(entered.entrants.map(({ topology }) => topology.close()));
   };
@@ -229,8 +168,14 @@ async function bench(sandbox: Sandbox, options: Options): Promise<number> {
   for (const scenario of options.scenarios) {
     if (scenario.contenders !== undefined) await run([scenario], scenario.contenders);
   }
-  console.log(table(results, SUBJECT));
-  return results.length > 0 && !failed ? 0 : 1;
+  console.log(table(report.results, SUBJECT));
+  for (const { scenario, seconds } of report.taken) {
+    console.log(`${scenario.padEnd(12)} ${duration(seconds).padStart(12)}`);
+  }
+  const total = report.taken.reduce((sum, { seconds }) => sum + seconds, 0);
+  console.log(`${"all".padEnd(12)} ${duration(total).padStart(12)}`);
+  const isComplete = options.scenarios.length === report.taken.length && !failed;
+  return isComplete && (report.results.length > 0 || options.earlier !== undefined) ? 0 : 1;
 }
 
 try {

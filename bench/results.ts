@@ -18,9 +18,37 @@ export interface Result {
   others?: number;
 }
 
+/** When a scenario was measured, of which version, and how long that took. */
+export interface Taken {
+  scenario: string;
+  commit: string;
+  finished: string;
+  seconds: number;
+}
+
+/** What `--json` writes. */
 export interface Report {
   machine: Machine;
+  taken: Taken[];
   results: Result[];
+}
+
+/** All in one. Of a scenario that was measured again the last time counts, whole: ratios are within one run. */
+export function merge(first: Report, ...others: readonly Report[]): Report {
+  return others.reduce((earlier, later) => {
+    const again = new Set(later.results.map(one => one.scenario));
+    const keep = <T extends { scenario: string }>(all: readonly T[]): T[] =>
+      all.filter(one => !again.has(one.scenario));
+    return {
+      machine: later.machine,
+      taken: [...keep(earlier.taken), ...later.taken],
+      results: [...keep(earlier.results), ...later.results],
+    };
+  }, first);
+}
+
+export function duration(seconds: number): string {
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 export function median(values: readonly number[]): number {

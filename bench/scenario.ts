@@ -23,6 +23,8 @@ export interface Scenario {
   readonly needs: readonly string[];
   /** At most so many runs of a round, however many are asked for: of one that takes long. */
   readonly maxRuns?: number;
+  /** The same by contender: of one that takes its time where nothing is aimed at. 0: it cannot do that at all. */
+  readonly maxRunsOf?: Readonly<Record<string, number>>;
   /** Who takes part, when it is not the tunnels. */
   readonly contenders?: readonly Contender[];
   prepare(topology: Topology, running: Running): Promise<void>;

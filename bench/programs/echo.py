@@ -5,7 +5,8 @@ echo.py many ADDRESS PORT           echoes; one thread for thousands of connecti
 echo.py trips ADDRESS PORT SECONDS  one byte there and back, again and again: {"us": [p50, p99, p99.9]}
 echo.py connects ADDRESS PORT SECONDS  connect, close, again and again, 8 at a time: {"perSecond": n}
 echo.py hold ADDRESS PORT COUNT     opens COUNT connections, says "held", keeps them
-echo.py active ADDRESS PORT SECONDS 1,000 connections, two messages of 100 bytes a second on each: {"us": [p50, p99]}
+echo.py active ADDRESS PORT SECONDS opens 1,000 connections, says "held", then sends two messages of 100 bytes a
+                                    second on each: {"us": [p50, p99]}
 """
 import json
 import resource
@@ -109,6 +110,7 @@ def active(seconds):
     for flow in flows:
         flow.setblocking(False)
         ready.register(flow, selectors.EVENT_READ)
+    print("held", flush=True)
     took = []
     start = time.perf_counter()
     turn = 0

@@ -35,6 +35,7 @@ export const collections: Scenario = {
   rounds: ["bulk"],
   needs: ["iperf3"],
   contenders: [tracedCzctl],
+  maxRuns: 3,
   async prepare({ cluster }) {
     await startIperf(cluster, SERVICE_ADDRESS);
   },

@@ -111,6 +111,7 @@ export const dns: Scenario = {
   name: "dns",
   rounds: ["alone", "beside a download"],
   needs: ["dnsperf", "iperf3"],
+  maxRuns: 3,
   contenders: [czctl, dnsmasq, unbound],
   async prepare({ laptop, cluster }) {
     const questions = NAMES.flatMap(name => [`${name} A`, `${name} A`, `${name} AAAA`, `no-${name} A`]);

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CLI, type Czctl } from "../../test/lab/czctl.js";
 import type { Host } from "../../test/lab/host.js";
 import { startIperf, startNginx } from "../../test/lab/programs.js";
-import { ECHO_PORT, HTTP_PORT, SERVICE_ADDRESS } from "../contender.js";
+import { HTTP_PORT, MANY_PORT, SERVICE_ADDRESS } from "../contender.js";
 import { czctl, type RunningCzctl } from "../contenders/czctl.js";
 import { cpuSeconds, residentMB, statusField } from "../cpu.js";
-import { ECHO, PYTHON } from "../programs.js";
+import { holdFlows, PYTHON, startMany } from "../programs.js";
 import type { Figure, Scenario } from "../scenario.js";
 import { transfer } from "./bulk.js";
 
@@ -57,9 +57,9 @@ export const footprint: Scenario = {
   rounds: ["idle", "first byte"],
   needs: [PYTHON, "bash", "iperf3", "nginx"],
   contenders: [czctl],
+  maxRuns: 3,
   async prepare({ cluster }) {
-    cluster.spawn(PYTHON, [ECHO, "many", SERVICE_ADDRESS, String(ECHO_PORT)]);
-    await cluster.waitForPort(ECHO_PORT);
+    await startMany(cluster, SERVICE_ADDRESS, MANY_PORT);
     await startIperf(cluster, SERVICE_ADDRESS);
     await startNginx(cluster, [SERVICE_ADDRESS], HTTP_PORT);
   },
@@ -81,8 +81,7 @@ export const footprint: Scenario = {
     await transfer(laptop, target, "down", 1);
     const figures = await idle(pids, "");
     const before = pids.map(residentMB);
-    const holder = laptop.spawn(PYTHON, [ECHO, "hold", target, String(ECHO_PORT), String(FLOWS)]);
-    await holder.waitForLine(/held/, 60_000);
+    const holder = await holdFlows(laptop, target, MANY_PORT, FLOWS);
     figures.push(...(await idle(pids, `, ${FLOWS} flows`)));
     const added = pids.map((pid, index) => residentMB(pid) - (before[index] as number));
     await holder.stop();

@@ -9,6 +9,7 @@ export const http: Scenario = {
   name: "http",
   rounds: ["keep-alive", "per-request"],
   needs: ["wrk", "nginx"],
+  maxRuns: 3,
   async prepare({ cluster }) {
     const root = await startNginx(cluster, [SERVICE_ADDRESS], HTTP_PORT);
     writeFileSync(join(root, "small"), "x".repeat(1024));

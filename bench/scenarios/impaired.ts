@@ -80,6 +80,7 @@ export const impaired: Scenario = {
   name: "impaired",
   rounds: [20, 66, 100].flatMap(rttMs => [0, 1, 3].map(loss => `${rttMs} ms, ${loss} % loss`)),
   needs: ["iperf3"],
+  maxRuns: 3,
   contenders: [czctl, wireguard("cubic"), wireguard("bbr")],
   async prepare({ cluster }) {
     await startIperf(cluster, SERVICE_ADDRESS);

@@ -8,6 +8,7 @@ export const ledger: Scenario = {
   name: "ledger",
   rounds: ["all"],
   needs: [],
+  maxRuns: 3,
   contenders: [{ name: "czctl", needs: [], start: async () => ({ target: "", pids: async () => [] }) }],
   async prepare() {},
   async measure(_round, { laptop }) {

@@ -7,5 +7,6 @@ export const stack: Scenario = {
   ...bulk,
   name: "stack-alone",
   rounds: ["1-up", "1-down"],
+  maxRunsOf: {},
   contenders: STACKS,
 };

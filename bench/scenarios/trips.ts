@@ -1,5 +1,5 @@
 /** One byte there and back over one connection, and how many connections a second can be made. */
-import { ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
+import { CONNECTS_PORT, ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
 import { PYTHON, runEcho, startEcho } from "../programs.js";
 import type { Scenario } from "../scenario.js";
 
@@ -23,14 +23,14 @@ export const connects: Scenario = {
   rounds: ["8 at once"],
   needs: [PYTHON],
   async prepare({ cluster }) {
-    await startEcho(cluster, SERVICE_ADDRESS, ECHO_PORT + 1);
+    await startEcho(cluster, SERVICE_ADDRESS, CONNECTS_PORT);
   },
   async measure(round, { laptop }, { target }, seconds) {
     const { perSecond } = await runEcho<{ perSecond: number }>(
       laptop,
       "connects",
       target,
-      ECHO_PORT + 1,
+      CONNECTS_PORT,
       seconds,
     );
     return [{ variant: round, unit: "connections/s", value: perSecond }];
