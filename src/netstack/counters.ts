@@ -37,6 +37,8 @@ export class Counters {
   udpFlowLimit = 0;
 
   // TCP input
+  /** Segments that repeated the headers of the one before them (`tcp/header-prediction.ts`). */
+  tcpPredicted = 0;
   tcpBad = 0;
   tcpBadChecksum = 0;
   tcpOutOfWindow = 0;

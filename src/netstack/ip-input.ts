@@ -55,6 +55,7 @@ export class IpInput {
   /** Fills `packet` from arena bytes [offset, offset + length). False when it was dropped and counted. */
   parse(packet: Packet, offset: number, length: number): boolean {
     packet.isFragment = false;
+    packet.start = offset;
     if (length < IPV4_HEADER_BYTES) {
       this.counters.ipTooShort++;
       return false;

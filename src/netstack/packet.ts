@@ -7,6 +7,8 @@ export class Packet {
   /** Source is "remote", destination is "local"; the transport fills in the ports. */
   readonly key: FlowKey = new FlowKey();
   protocol = 0;
+  /** Arena offset of the IP header. */
+  start = 0;
   /** The transport header and what follows it: arena bytes [offset, offset + length). */
   offset = 0;
   length = 0;

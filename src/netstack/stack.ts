@@ -94,6 +94,7 @@ export class Stack {
   process(link: Link, offset: number, length: number, now: Milliseconds, checksumTrusted: boolean): void {
     const { packet } = this;
     this.counters.packetsIn++;
+    if (checksumTrusted && this.tcp.prediction.take(link, offset, length, now)) return;
     packet.attachment = this.attachmentOf(link);
     packet.key.linkId = packet.attachment.id;
     packet.checksumTrusted = checksumTrusted;

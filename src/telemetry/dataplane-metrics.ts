@@ -10,6 +10,7 @@ const EVENTS: ReadonlySet<string> = new Set([
   "packetsIn",
   "packetsOut",
   "fragmentsIn",
+  "tcpPredicted",
   "tcpChallengeAcks",
   "tcpOutOfOrder",
   "tcpDuplicate",

@@ -13,7 +13,7 @@ import { negotiate } from "./handshake.js";
 import { advance, establish, onPeerFinished } from "./life.js";
 import { sendReset } from "./output.js";
 import type { Segment } from "./segment.js";
-import { seqAdd, seqDistance, seqLeq, seqLt, seqMin } from "./seq.js";
+import { type Seq, seqAdd, seqDistance, seqLeq, seqLt, seqMin } from "./seq.js";
 import { mayReceive } from "./states.js";
 import { armAfterAck } from "./timers.js";
 
@@ -33,7 +33,7 @@ export function onSegment(c: TcpConnection, segment: Segment, now: Milliseconds)
   if (!checkSyn(c, segment, now)) return;
   if (!checkAck(c, segment, now)) return;
   takeMark(c, segment);
-  takeText(c, segment, now);
+  takeTextOf(c, segment, now);
   takeFin(c, segment, now);
   c.wantTurn();
 }
@@ -73,7 +73,7 @@ function arrivesInSynSent(c: TcpConnection, segment: Segment, now: Milliseconds)
   }
   rcv.ackNow = true;
   establish(c, segment.ack, now);
-  takeText(c, segment, now);
+  takeTextOf(c, segment, now);
   takeFin(c, segment, now);
   c.wantTurn();
 }
@@ -194,16 +194,27 @@ function checkAck(c: TcpConnection, segment: Segment, now: Milliseconds): boolea
 }
 
 /** Seventh step: text. */
-function takeText(c: TcpConnection, segment: Segment, now: Milliseconds): void {
+function takeTextOf(c: TcpConnection, segment: Segment, now: Milliseconds): void {
   if (segment.length === 0 || !mayReceive(c.state)) return;
+  // After a SYN the text starts one further on.
+  const seq = segment.has(TCP_SYN) ? seqAdd(segment.seq, 1) : segment.seq;
+  takeText(c, seq, segment.offset, segment.length, now);
+}
+
+/** Arena bytes [offset, offset + length) from sequence number `seq` on; what of them is in the window. */
+export function takeText(
+  c: TcpConnection,
+  seq: Seq,
+  offset: number,
+  length: number,
+  now: Milliseconds,
+): void {
   if (c.receive?.aborted === true) {
     // The ring's owner let go of it: nobody will ever read this (RFC 9293 §3.6, RFC 1122 §4.2.2.13).
     c.abort();
     return;
   }
-  // After a SYN the text starts one further on.
-  const seq = segment.has(TCP_SYN) ? seqAdd(segment.seq, 1) : segment.seq;
-  c.bytesIn += c.rcv.takeText(seq, segment.offset, segment.length, now);
+  c.bytesIn += c.rcv.takeText(seq, offset, length, now);
   if (c.rcv.ackAt >= 0) c.armAck();
 }
 

@@ -29,7 +29,7 @@ import {
 import type { FlowKey } from "../flow-key.js";
 import { ipHeaderBytes, writeIpHeader } from "../ip-output.js";
 import type { TcpConnection } from "./connection.js";
-import type { Seq } from "./seq.js";
+import { type Seq, seqAdd } from "./seq.js";
 
 /** Offset of the checksum in the TCP header. */
 const CHECKSUM_AT = 16;
@@ -107,11 +107,36 @@ export function sendAck(c: TcpConnection, seq: Seq, now: number): boolean {
 }
 
 /**
- * Bytes [seq, seq + length) of the send ring, as one segment or as a super-segment of `gsoSize` pieces.
+ * Bytes [seq, seq + length) of the send ring: as one super-segment where the link takes those, else segment by segment.
  * SACK blocks never ride on data: its header keeps one length, and `sendAck` reports them.
+ * @param flags of the last segment; those before it carry an ACK and no more
  * @param fresh the bytes leave for the first time
+ * @returns how many bytes have left, fewer than `length` when the link takes no more; -1 when it took nothing
  */
 export function sendData(
+  c: TcpConnection,
+  seq: Seq,
+  length: number,
+  flags: number,
+  fresh: boolean,
+  now: number,
+): number {
+  const { mss } = c.snd;
+  if (length <= mss || c.attachment.link.maxGsoBytes > 0) {
+    return sendSegment(c, seq, length, flags, length > mss ? mss : 0, fresh, now) ? length : -1;
+  }
+  for (let done = 0; done < length; done += mss) {
+    const left = length - done;
+    const piece = left > mss ? mss : left;
+    if (!sendSegment(c, seqAdd(seq, done), piece, left > mss ? TCP_ACK : flags, 0, fresh, now)) {
+      return done > 0 ? done : -1;
+    }
+  }
+  return length;
+}
+
+/** @param gsoSize payload of each of the pieces that a super-segment is cut into, else 0 */
+function sendSegment(
   c: TcpConnection,
   seq: Seq,
   length: number,

@@ -24,6 +24,7 @@ import { TcpConnection } from "./connection.js";
 import { ConnectionList } from "./connection-list.js";
 import { PENDING_SYN_MS } from "./constants.js";
 import { negotiate } from "./handshake.js";
+import { HeaderPrediction } from "./header-prediction.js";
 import { onSegment } from "./input.js";
 import { SequenceSecret } from "./isn.js";
 import { mayGiveUpPort } from "./life.js";
@@ -39,6 +40,7 @@ const MIN_PATH_MTU_V4 = 576;
 export class TcpLayer {
   readonly context: StackContext;
   readonly sentEntries: SentEntriesPool = new SentEntriesPool();
+  readonly prediction: HeaderPrediction;
   private readonly table: FlowTable<TcpConnection>;
   private readonly secret: SequenceSecret;
   /**
@@ -62,6 +64,7 @@ export class TcpLayer {
 
   constructor(context: StackContext) {
     this.context = context;
+    this.prediction = new HeaderPrediction(context.arena);
     this.table = new FlowTable(context.random.uint32());
     this.secret = new SequenceSecret(context.random);
     this.nextPort = context.random.uint32();
@@ -85,6 +88,7 @@ export class TcpLayer {
     const c = this.table.find(packet.key);
     if (c !== null && !this.mayReplace(c, segment)) {
       onSegment(c, segment, now);
+      this.prediction.remember(c, packet, segment);
       return;
     }
     c?.finish("closed");

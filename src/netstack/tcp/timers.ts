@@ -154,7 +154,7 @@ function onProbe(c: TcpConnection, now: Milliseconds): void {
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   const length = Math.min(snd.unsent, snd.mss);
   if (length > 0 && length <= window) {
-    if (sendNew(c, length, false, now)) snd.recovery.onProbe(false);
+    if (sendNew(c, length, false, now) > 0) snd.recovery.onProbe(false);
   } else if (retransmit(c, snd.queue.count - 1, now) > 0) {
     snd.recovery.onProbe(true);
   }
@@ -173,7 +173,7 @@ function onPersist(c: TcpConnection, now: Milliseconds): void {
     // A window too small to be worth it for longer than the override timeout (§3.8.6.2.1).
     const sent = sendNew(c, Math.min(window, snd.unsent, snd.mss), false, now);
     // The link took nothing, and nothing else would try again.
-    if (!sent) c.armSend("persist", now + snd.rtt.rto);
+    if (sent < 0) c.armSend("persist", now + snd.rtt.rto);
     return;
   }
   const patience = Math.max(snd.stalledSince, c.lastHeardAt) + c.userTimeoutMs;

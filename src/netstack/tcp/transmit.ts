@@ -53,7 +53,7 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
   if (snd.resting && snd.unsent <= 0 && !finFollows(c, 0)) return DONE;
   let budget = Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(now));
   const { spurious } = snd.recovery;
-  if (spurious.holding && nextLength(c) === 0) spurious.giveUpHold();
+  if (spurious.holding && nextLength(c, budget) === 0) spurious.giveUpHold();
   while (snd.queue.lostBytes > 0 && !spurious.holding && mayRetransmit(c)) {
     if (budget <= 0) return pause(c, now);
     const index = snd.recovery.nextLost();
@@ -69,14 +69,15 @@ function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
   if (!maySend(c.state)) return DONE;
   restartAfterIdle(c, now);
   for (;;) {
-    const length = nextLength(c);
+    const length = nextLength(c, budget);
     const fin = finFollows(c, length);
     if (length === 0 && !fin) {
       if (!snd.cwndLimited && isStarved(c)) snd.rate.onAppLimited(snd.inFlight);
       return DONE;
     }
     if (budget <= 0) return pause(c, now);
-    if (!sendNew(c, length, fin, now)) return BLOCKED;
+    const sent = sendNew(c, length, fin, now);
+    if (sent < length) return BLOCKED;
     budget -= length;
     if (fin) return DONE;
   }
@@ -97,8 +98,11 @@ function pause(c: TcpConnection, now: Milliseconds): TurnResult {
   return DONE;
 }
 
-/** RFC 9293 §3.8.6.2.1 and the congestion window: payload of the next (super-)segment, 0 for none now. */
-function nextLength(c: TcpConnection): number {
+/**
+ * RFC 9293 §3.8.6.2.1 and the congestion window: payload of the next segments, which leave together; 0 for none now.
+ * @param budget what is left of the turn; the last segment may go beyond it
+ */
+function nextLength(c: TcpConnection, budget: number): number {
   const { snd } = c;
   const { mss } = snd;
   snd.cwndLimited = false;
@@ -106,7 +110,7 @@ function nextLength(c: TcpConnection): number {
   if (unsent <= 0 || snd.queue.count >= MAX_SENT_SEGMENTS) return 0;
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   const congestion = snd.congestion.cwnd - snd.inFlight;
-  let length = Math.min(unsent, largestSend(c));
+  let length = Math.min(unsent, largestSend(c, budget));
   const { spurious } = snd.recovery;
   if (spurious.holding) length = Math.min(length, spurious.newSegmentsWanted * mss);
   // CWR belongs on one segment, not on each piece of a super-segment.
@@ -118,16 +122,18 @@ function nextLength(c: TcpConnection): number {
   }
   if (length > window) length = window;
   if (length <= 0) return 0;
-  if (length > mss && length < unsent) length -= length % mss;
-  if (length < mss && c.nagle && snd.outstanding > 0 && snd.ring?.finished !== true) return 0;
+  const waits = c.nagle && snd.ring?.finished !== true;
+  if (length > mss && (waits || length < unsent)) length -= length % mss;
+  if (length < mss && waits && snd.outstanding > 0) return 0;
   if (length >= mss || length === unsent) return length;
   return 2 * length >= snd.maxWnd ? length : 0;
 }
 
-/** Payload of the largest packet that the link takes at once. */
-function largestSend(c: TcpConnection): number {
+/** Payload of the largest packet that the link takes at once; where it takes single segments, of all that the turn has. */
+function largestSend(c: TcpConnection, budget: number): number {
   const { mss } = c.snd;
   const { maxGsoBytes } = c.attachment.link;
+  if (maxGsoBytes === 0) return budget > mss ? Math.ceil(budget / mss) * mss : mss;
   const room = Math.min(maxGsoBytes, MAX_PACKET_BYTES) - c.headerBytes;
   return room > mss ? room - (room % mss) : mss;
 }
@@ -138,12 +144,17 @@ function finFollows(c: TcpConnection, length: number): boolean {
   return snd.ring?.finished === true && !snd.finSent && snd.unsent === length;
 }
 
-/** Bytes [SND.NXT, SND.NXT + length), and FIN if it follows them. */
-export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Milliseconds): boolean {
+/**
+ * Bytes [SND.NXT, SND.NXT + wanted), and FIN if it follows them. Returns how many bytes have left, fewer when the link
+ * takes no more; -1 when it took nothing.
+ */
+export function sendNew(c: TcpConnection, wanted: number, finFollows: boolean, now: Milliseconds): number {
   const { snd } = c;
-  const last = length === snd.unsent;
-  const flags = TCP_ACK | (last && length > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
-  if (!sendData(c, snd.nxt, length, flags, length > snd.mss ? snd.mss : 0, true, now)) return false;
+  const last = wanted === snd.unsent;
+  const flags = TCP_ACK | (last && wanted > 0 ? TCP_PSH : 0) | (finFollows ? TCP_FIN : 0);
+  const length = sendData(c, snd.nxt, wanted, flags, true, now);
+  if (length < 0) return -1;
+  const fin = finFollows && length === wanted;
   if (snd.queue.count === 0) snd.stalledSince = now;
   snd.rate.onSend(snd.inFlight, now);
   snd.queue.now = now;
@@ -166,7 +177,7 @@ export function sendNew(c: TcpConnection, length: number, fin: boolean, now: Mil
   snd.lastSentAt = now;
   armAfterSending(c, now);
   if (fin) advance(c, "fin-sent", now);
-  return true;
+  return length;
 }
 
 /**
@@ -195,7 +206,7 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
     fin = false;
   }
   const flags = TCP_ACK | (payload > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0);
-  if (!sendData(c, start, payload, flags, 0, false, now)) return 0;
+  if (sendData(c, start, payload, flags, false, now) < 0) return 0;
   c.context.counters.tcpRetransmits++;
   snd.rate.onSend(snd.inFlight, now);
   queue.markRetransmitted(index, now);

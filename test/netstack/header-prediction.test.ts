@@ -1,0 +1,209 @@
+/**
+ * Header prediction (`tcp/header-prediction.ts`): the short way must come to what the usual way comes to. Two stacks get the same
+ * segments, one of them with checksums to verify, which keeps it on the usual way.
+ */
+import t from "tap";
+import type { Counters } from "../../src/netstack/counters.js";
+import { pattern, RawPeer, type SegmentSpec, synOptions } from "./raw-peer.js";
+import { Prng } from "./sim/prng.js";
+
+const SEGMENT = 536;
+/** How many segments too late or too early one may come. */
+const REACH = 6;
+
+type Options = ConstructorParameters<typeof RawPeer>[0];
+
+class Pair {
+  readonly short: RawPeer;
+  readonly usual: RawPeer;
+
+  /** @param establish null: left to the caller */
+  constructor(options: Options, establish: Parameters<RawPeer["establish"]>[0] | null) {
+    this.short = new RawPeer(options);
+    this.usual = new RawPeer(options);
+    if (establish !== null) for (const peer of this.both) peer.establish(establish);
+  }
+
+  get both(): readonly RawPeer[] {
+    return [this.short, this.usual];
+  }
+
+  batch(specs: readonly SegmentSpec[]): void {
+    for (const spec of specs) {
+      this.short.inject(this.short.segment(spec), true);
+      this.usual.inject(this.usual.segment(spec), false);
+    }
+    for (const peer of this.both) peer.dispatch();
+  }
+
+  /** Everything that anybody could tell the two apart by. */
+  states(): [unknown, unknown] {
+    return [state(this.short), state(this.usual)];
+  }
+}
+
+function state(peer: RawPeer): unknown {
+  const { connection: c, closed } = peer;
+  const packets = peer.packets.map(packet => Buffer.from(packet).toString("hex"));
+  const counters = { ...peer.stack.counters, tcpPredicted: 0 } satisfies Counters;
+  if (c === null) return { packets, counters, closed };
+  const { snd, rcv } = c;
+  return {
+    packets,
+    counters,
+    closed,
+    state: c.state,
+    bytesIn: c.bytesIn,
+    lastHeardAt: c.lastHeardAt,
+    wakeAt: peer.stack.pollAt(),
+    snd: [snd.una, snd.nxt, snd.wnd, snd.wl1, snd.wl2, snd.maxWnd, c.sendTimer],
+    rcv: [rcv.nxt, rcv.edge, rcv.ackNow, rcv.ackAt, rcv.duplicatesOwed, rcv.finSeen],
+    text: Buffer.from(peer.read()).toString("hex"),
+  };
+}
+
+/** What a peer may send next, mostly the obvious. */
+function next(random: Prng, at: { seq: number; ack: number; window: number }): SegmentSpec {
+  const plain: SegmentSpec = {
+    flags: ".",
+    seq: at.seq,
+    ack: at.ack,
+    window: at.window,
+    data: pattern(SEGMENT),
+  };
+  switch (random.between(0, 40)) {
+    case 0:
+      return { ...plain, seq: at.seq - SEGMENT * random.between(1, REACH) };
+    case 1:
+      return { ...plain, seq: at.seq + SEGMENT * random.between(1, REACH) };
+    case 2:
+      at.window = random.between(1_000, 60_000);
+      return { ...plain, window: at.window };
+    case 3:
+      return { ...plain, marked: true };
+    case 4:
+      return { ...plain, flags: "P." };
+    case 5:
+      return { ...plain, flags: "W." };
+    case 6:
+      return { ...plain, flags: ".E" };
+    case 7:
+      return { ...plain, data: pattern(random.between(0, SEGMENT - 1)) };
+    case 8:
+      return { ...plain, sack: [[at.ack + 10, at.ack + 20]] };
+    case 9:
+      return { ...plain, ack: at.ack - random.between(1, 100) };
+    case 10:
+      return random.between(0, 4) === 0
+        ? { ...plain, flags: "F.", seq: at.seq + SEGMENT * random.between(0, 2) }
+        : plain;
+    case 11:
+      return random.between(0, 9) === 0 ? { ...plain, flags: "R" } : plain;
+    default:
+      return plain;
+  }
+}
+
+for (const family of [4, 6] as const) {
+  t.test(
+    `RFC 9293 §3.10.7.4: any order of segments ends as without the prediction, IPv${family}`,
+    async t => {
+      let predicted = 0;
+      let all = 0;
+      for (let seed = 1; seed <= 150; seed++) {
+        const random = Prng.numbered(seed);
+        const timestamps = random.between(0, 7) === 0;
+        const pair = new Pair(
+          { family, ringBytes: random.between(0, 1) === 0 ? 65_536 : 4_096 },
+          { sack: random.between(0, 3) > 0, scale: 2, timestamps },
+        );
+        const at = { seq: 1, ack: 1, window: 20_000 };
+        for (let batch = 0; batch < 40; batch++) {
+          if (random.between(0, 5) === 0)
+            for (const peer of pair.both) if (!peer.sendRing.aborted) peer.write("question");
+          const specs: SegmentSpec[] = [];
+          for (let i = random.between(1, 12); i > 0; i--) {
+            let spec = next(random, at);
+            if (timestamps) spec = { ...spec, timestamps: [1 + batch, 1] };
+            // The next ones are like it.
+            for (let like = random.between(0, 2); like >= 0; like--) {
+              specs.push(spec);
+              if (spec.seq === at.seq) at.seq += spec.data?.length ?? 0;
+              spec = { ...spec, seq: (spec.seq as number) + (spec.data?.length ?? 0) };
+            }
+          }
+          pair.batch(specs);
+          const [, usual] = pair.both as [RawPeer, RawPeer];
+          const [mine, its] = pair.states();
+          if (JSON.stringify(mine) !== JSON.stringify(its)) {
+            t.same(mine, its, `seed ${seed}, batch ${batch}`);
+            return;
+          }
+          // What the stack has sent is acknowledged, most of the time.
+          if (random.between(0, 2) > 0 && usual.connection !== null) {
+            at.ack = (usual.connection.snd.nxt - usual.irs) | 0;
+          }
+          const ms = random.between(0, 3) === 0 ? random.between(0, 300) : 0;
+          for (const peer of pair.both) {
+            peer.packets = [];
+            peer.gsoSizes = [];
+            peer.step(ms);
+          }
+        }
+        predicted += pair.short.stack.counters.tcpPredicted;
+        all += pair.short.stack.counters.packetsIn;
+        t.equal(pair.usual.stack.counters.tcpPredicted, 0);
+      }
+      t.ok(predicted > all / 10, `${predicted} of ${all} took the short way`);
+    },
+  );
+}
+
+t.test("a batch of a download takes the short way but for its first and last segment", async t => {
+  const pair = new Pair({ ringBytes: 1 << 20 }, { sack: true, scale: 7 });
+  const specs = Array.from({ length: 44 }, (_, i) => ({
+    flags: i === 43 ? "P." : ".",
+    seq: 1 + i * SEGMENT,
+    ack: 1,
+    data: pattern(SEGMENT),
+  }));
+  pair.batch(specs);
+  t.equal(pair.short.stack.counters.tcpPredicted, 42);
+  t.same(...pair.states());
+});
+
+t.test("RFC 3168 §6.1.3: marks in a row are all seen", async t => {
+  const pair = new Pair({}, null);
+  for (const peer of pair.both) {
+    peer.send({ flags: "SEW", options: synOptions({ sack: true }) });
+    peer.sent();
+    peer.send({ flags: ".", seq: 1, ack: 1 });
+  }
+  const specs = Array.from({ length: 4 }, (_, i) => ({
+    flags: ".",
+    seq: 1 + i * SEGMENT,
+    ack: 1,
+    marked: true,
+    data: pattern(SEGMENT),
+  }));
+  pair.batch(specs);
+  t.equal(pair.short.stack.counters.tcpEcnMarked, 4);
+  t.same(...pair.states());
+});
+
+t.test("the ring's owner lets go in the middle of a batch: reset, by either way", async t => {
+  const pair = new Pair({}, { sack: true });
+  for (const peer of pair.both) {
+    const trusted = peer === pair.short;
+    for (let i = 0; i < 4; i++) {
+      if (i === 2) peer.receiveRing.abort();
+      peer.inject(
+        peer.segment({ flags: ".", seq: 1 + i * SEGMENT, ack: 1, data: pattern(SEGMENT) }),
+        trusted,
+      );
+    }
+    peer.dispatch();
+  }
+  t.equal(pair.short.closed, "reset");
+  t.same(...pair.states());
+});
