@@ -147,10 +147,13 @@ async function bench(sandbox: Sandbox, options: Options): Promise<number> {
       return lacks.length === 0;
     });
     if (able.length === 0) return;
+    console.log(`${able.map(one => one.name).join(", ")}: starting the contenders`);
     let start = performance.now();
     const entered = await enterAll(sandbox, contenders, options);
     failed ||= entered.failed;
     for (const scenario of able) {
+      const place = `${options.scenarios.indexOf(scenario) + 1} of ${options.scenarios.length}`;
+      console.log(`${scenario.name}: scenario ${place}`);
       report.results.push(...(await measure(scenario, entered.entrants, options, sandbox.signal)));
       const seconds = Math.round((performance.now() - start) / 1000);
       start = performance.now();

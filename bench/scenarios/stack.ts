@@ -7,6 +7,6 @@ export const stack: Scenario = {
   ...bulk,
   name: "stack-alone",
   rounds: ["1-up", "1-down"],
-  maxRunsOf: {},
+  maxRunsOf: { tun2socks: 3, slirp4netns: 3, pasta: 3 },
   contenders: STACKS,
 };

@@ -73,6 +73,7 @@ t.test("every scenario has its table, its time, and a chart where there is somet
   t.match(text, "| 5000 idle, resident (MB) | czctl | 150 |");
   t.match(text, "| bulk 1-up | openvpn | ≥ 5× | 4.00× | **no** |");
   t.match(text, "| flows | now | abc | 1 min 15 s |");
+  t.notMatch(text, "NaN");
   t.match(text, "| all | | | 3 min 45 s |");
   t.same(
     charts.map(({ file }) => file),
