@@ -14,6 +14,7 @@ const REACHED = [
   ...["icmpBad", "icmpUnhandled", "icmpStray", "udpBad", "udpBadChecksum", "udpRefused", "udpFlowLimit"],
   ...["tcpBad", "tcpBadChecksum", "tcpOutOfWindow", "tcpPaws", "tcpBadAck", "tcpChallengeAcks"],
   ...["tcpNoConnection", "tcpOutOfOrder", "tcpDuplicate", "tcpNoRoom", "tcpConnectionLimit", "tcpBlindReset"],
+  "tcpPredicted",
   ...["tcpRetransmits", "tcpTimeouts", "tcpFastRecoveries", "tcpTailLossProbes", "tcpZeroWindowProbes"],
   ...["tcpResetsIn", "tcpResetsOut", "txDropped"],
 ];

@@ -123,6 +123,7 @@ class Session {
       forge.make();
       if (random.chance(0.06)) forge.fragment(emit);
       else this.emit();
+      if (random.chance(0.02)) this.batch();
       this.interfere();
       if (this.executions % AUDIT_EVERY === 0) {
         target.dispatch();
@@ -132,9 +133,9 @@ class Session {
     }
   }
 
-  private emit(): void {
+  private emit(trusted: boolean = this.random.chance(0.1)): void {
     const { random, target, forge } = this;
-    target.packet(forge.length, random.chance(0.1));
+    target.packet(forge.length, trusted);
     this.executions++;
     if (random.chance(0.7)) target.dispatch();
     target.check();
@@ -230,6 +231,19 @@ class Session {
     this.emit();
     target.dispatch();
     if (!half) this.send(ACK, 0, 0);
+  }
+
+  /** Segments alike, as a tunnel brings them: those after the first repeat its headers. */
+  private batch(): void {
+    const { target, forge, random } = this;
+    const payload = random.between(1, 1448);
+    const window = random.between(1000, 0xffff);
+    for (let left = random.between(2, 6); left > 0; left--) {
+      const c = target.connection;
+      if (c === null) return;
+      forge.makePlain(ACK, c.rcv.nxt, c.snd.una, c.localPort, PEER_PORT, payload, window);
+      this.emit(true);
+    }
   }
 
   /** A segment as a good peer sends it, `ahead` of what is next. */
