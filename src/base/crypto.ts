@@ -3,7 +3,11 @@
  * given one of them and never knows which.
  */
 
-/** One direction's ChaCha20-Poly1305 key (RFC 8439), working on the packet arena. */
+/**
+ * One direction's ChaCha20-Poly1305 key (RFC 8439), working on the packet arena. Packets are collected and worked on
+ * together: what is asked for here is done when `runSeals` or `runOpens` of the suite returns, and may be done before.
+ * Until then their bytes, the 64 before and the 32 behind them are nobody's to change.
+ */
 export interface AeadKey {
   /**
    * Encrypts arena bytes [offset, offset + length) in place and writes the 16-byte tag right after them.
@@ -12,12 +16,12 @@ export interface AeadKey {
    */
   seal(offset: number, length: number, counter: number): void;
   /**
-   * Decrypts [offset, offset + length) when the tag after it is right: arena offset of the plaintext, which may be
-   * elsewhere and is valid until the next call of any key; or -1. What the bytes given then hold is undefined.
-   * `length` does not count the tag.
+   * Decrypts [offset, offset + length) when the tag after it is right. What the bytes given then hold is undefined.
+   * @param length does not count the tag
+   * @returns what to ask `CryptoSuite.opened` with, or −1 when the batch is full
    */
   open(offset: number, length: number, counter: number): number;
-  /** Wipes the key; any later call throws. */
+  /** Wipes the key, when what was asked of it is done; any later call throws. */
   destroy(): void;
 }
 
@@ -27,6 +31,15 @@ export interface CryptoSuite {
   readonly name: string;
   /** @param key 32 bytes; copied */
   createAeadKey(key: Uint8Array): AeadKey;
+  /** Every packet that a key of this suite was to seal is sealed. */
+  runSeals(): void;
+  /** Every packet that one was to open is opened or refused. The next `open` begins another batch. */
+  runOpens(): void;
+  /**
+   * Of a packet of the batch that `runOpens` ended: arena offset of the plaintext, which may be elsewhere than the packet was
+   * and is valid until the next `open`; or −1 when the tag was wrong.
+   */
+  opened(ticket: number): number;
   /** RFC 8439 AEAD for handshake fields: ciphertext with the 16-byte tag. `nonce` has 12 bytes. */
   aeadSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, associated: Uint8Array): Uint8Array;
   /** The plaintext, or null when the tag is wrong. */

@@ -10,6 +10,38 @@ export interface AeadBackend {
   /** "openssl-primitives", "openssl-evp" or "node". */
   readonly name: string;
   createKey(key: Uint8Array): AeadKey;
+  /** These as in `CryptoSuite`. */
+  runSeals(): void;
+  runOpens(): void;
+  opened(ticket: number): number;
+}
+
+const TICKETS = 64;
+
+/** What packets were opened to, where that is done at once. */
+export class Opened {
+  private readonly results: Int32Array = new Int32Array(TICKETS);
+  private count = 0;
+  private closed = false;
+
+  /** The ticket of the packet that is about to be opened, or −1 when the batch is full. */
+  take(): number {
+    if (this.closed) this.count = 0;
+    this.closed = false;
+    return this.count === TICKETS ? -1 : this.count++;
+  }
+
+  set(ticket: number, result: number): void {
+    this.results[ticket] = result;
+  }
+
+  get(ticket: number): number {
+    return this.results[ticket] as number;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   checkRange,
   destroyed,
   KEY_BYTES,
+  Opened,
   TAG_BYTES,
   writeNonce,
 } from "./aead.js";
@@ -59,13 +60,21 @@ const PARAM_OCTET_STRING = 5;
 /** Throws when the symbols are not there. */
 export function createEvpAead(arena: Arena): AeadBackend {
   const shared = new EvpShared(arena, loadSymbols());
-  return { name: "openssl-evp", createKey: key => new EvpAeadKey(shared, key) };
+  const { opened } = shared;
+  return {
+    name: "openssl-evp",
+    createKey: key => new EvpAeadKey(shared, key),
+    runSeals: () => {},
+    runOpens: () => opened.close(),
+    opened: ticket => opened.get(ticket),
+  };
 }
 
 /** One per arena: the symbols and the scratch. Calls are synchronous, so all keys can share it. */
 class EvpShared {
   readonly arena: Arena;
   readonly symbols: EvpSymbols;
+  readonly opened: Opened = new Opened();
   readonly base: number;
   readonly scratch: number;
   readonly scratchAddress: number;
@@ -143,10 +152,17 @@ class EvpAeadKey implements AeadKey {
   }
 
   open(offset: number, length: number, counter: number): number {
+    const { arena, opened } = this.shared;
+    if (this.context === 0) destroyed();
+    checkRange(arena, offset, length, 0, TAG_BYTES);
+    const ticket = opened.take();
+    if (ticket !== -1) opened.set(ticket, this.openNow(offset, length, counter));
+    return ticket;
+  }
+
+  private openNow(offset: number, length: number, counter: number): number {
     const { context, shared } = this;
     const { arena, symbols, scratchAddress } = shared;
-    if (context === 0) destroyed();
-    checkRange(arena, offset, length, 0, TAG_BYTES);
     const { view, u32 } = arena;
     writeNonce(u32, shared.nonceWord, counter);
     const tag = offset + length;

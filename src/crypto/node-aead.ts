@@ -8,6 +8,7 @@ import {
   destroyed,
   KEY_BYTES,
   NONCE_BYTES,
+  Opened,
   TAG_BYTES,
   writeNonce,
 } from "./aead.js";
@@ -16,19 +17,28 @@ export const AEAD = "chacha20-poly1305";
 const OPTIONS = { authTagLength: TAG_BYTES } as const;
 
 export function createNodeAead(arena: Arena): AeadBackend {
-  return { name: "node", createKey: key => new NodeAeadKey(arena, key) };
+  const opened = new Opened();
+  return {
+    name: "node",
+    createKey: key => new NodeAeadKey(arena, opened, key),
+    runSeals: () => {},
+    runOpens: () => opened.close(),
+    opened: ticket => opened.get(ticket),
+  };
 }
 
 class NodeAeadKey implements AeadKey {
   private readonly arena: Arena;
+  private readonly opened: Opened;
   private readonly key: Uint8Array = new Uint8Array(KEY_BYTES);
   private readonly nonceWords: Uint32Array = new Uint32Array(NONCE_BYTES / 4);
   private readonly nonce: Uint8Array = new Uint8Array(this.nonceWords.buffer);
   private alive = true;
 
-  constructor(arena: Arena, key: Uint8Array) {
+  constructor(arena: Arena, opened: Opened, key: Uint8Array) {
     checkKey(key);
     this.arena = arena;
+    this.opened = opened;
     this.key.set(key);
   }
 
@@ -46,17 +56,23 @@ class NodeAeadKey implements AeadKey {
   open(offset: number, length: number, counter: number): number {
     if (!this.alive) destroyed();
     checkRange(this.arena, offset, length, 0, TAG_BYTES);
+    const ticket = this.opened.take();
+    if (ticket !== -1) this.opened.set(ticket, this.openNow(offset, length, counter));
+    return ticket;
+  }
+
+  private openNow(offset: number, length: number, counter: number): number {
     writeNonce(this.nonceWords, 0, counter);
     const { u8 } = this.arena;
     const decipher = createDecipheriv(AEAD, this.key, this.nonce, OPTIONS);
     decipher.setAuthTag(u8.subarray(offset + length, offset + length + TAG_BYTES));
-    const opened = decipher.update(u8.subarray(offset, offset + length));
+    const plaintext = decipher.update(u8.subarray(offset, offset + length));
     try {
       decipher.final();
     } catch {
       return -1;
     }
-    u8.set(opened, offset);
+    u8.set(plaintext, offset);
     return offset;
   }
 

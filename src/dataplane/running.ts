@@ -65,7 +65,7 @@ export class Running {
     const inner = start.innerAddresses.map(Address.from);
     const { suite, fallbackReason } = createCrypto(context.arena);
     this.crypto = suite;
-    if (fallbackReason !== null) this.warn(`slow encryption is used: ${fallbackReason}`);
+    if (fallbackReason !== null) this.warn(`slower encryption is used: ${fallbackReason}`);
 
     const socketPath = start.control?.socketPath;
     const remote = start.control === undefined ? null : parseEndpoint(start.control.remote);

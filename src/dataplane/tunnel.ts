@@ -2,14 +2,14 @@
  * The tunnel: one UDP socket, one WireGuard device, and a netstack link per peer.
  *
  * Outgoing packets are built by the stack right behind the head room of the next datagram in the batch,
- * sealed in place, and leave as one GSO call per run of equal datagrams:
+ * sealed in place when the run leaves: one GSO call per run of equal datagrams:
  *
  * ```
  *  run: │hdr│ inner packet │pad│tag│hdr│ inner packet │pad│tag│…│hdr│ shorter │tag│   → sendmsg(UDP_SEGMENT)
  *           └ reserve() returns here
  * ```
  *
- * Incoming datagrams arrive as GRO batches, are opened one by one and handed to the stack.
+ * Incoming datagrams arrive as GRO batches, are opened together and handed to the stack one by one.
  */
 import { type Address, ENDPOINT_BYTES, hasLocalAddress, type Milliseconds, NEVER } from "../base/index.js";
 import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT } from "../linux/index.js";
@@ -119,9 +119,9 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   /** [first, first + total) are datagrams of `segmentBytes` each, from the record at `endpoint`. */
   take(first: number, total: number, segmentBytes: number, endpoint: number, now: Milliseconds): void {
     const { device, stack } = this;
-    for (let done = 0; done < total; done += segmentBytes) {
-      const offset = first + done;
-      const length = device.process(offset, Math.min(segmentBytes, total - done), endpoint, now);
+    device.receive(first, total, segmentBytes, endpoint, now);
+    while (device.hasNext) {
+      const length = device.next();
       if (length <= 0) continue;
       const link = (device.receivedFrom as Peer).context as PeerLink | null;
       // The AEAD tag vouches for every byte, so the inner transport checksum need not be verified.
@@ -165,6 +165,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   /** False when the socket is full; the run then waits for EPOLLOUT. */
   private sendRun(): boolean {
     if (this.runSegments === 0) return true;
+    this.device.runSeals();
     const peer = this.runPeer as Peer;
     this.context.arena.u8.set(peer.endpoint, this.endpoint);
     const result = this.socket.send(this.runBuffer, this.runBytes, this.runSegmentBytes, this.endpoint);
@@ -235,6 +236,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     const at = scratchDatagram + PROBE_HEAD_BYTES;
     writeEchoRequest(arena, at, bytes, source, destination, rest);
     const length = this.device.seal(peer, at, bytes, loop.now);
+    this.device.runSeals();
     arena.u8.set(peer.endpoint, this.endpoint);
     this.socket.setDontFragment(true);
     const result = this.socket.send(at - HEADER_BYTES, length, length, this.endpoint);

@@ -1,7 +1,7 @@
 /**
  * A WireGuard interface without its sockets: datagrams and inner packets in, the same out.
  *
- * Owns the peers, cryptokey routing and the receive path. Follows "WireGuard: Next Generation Kernel Network
+ * Owns the peers and cryptokey routing. Follows "WireGuard: Next Generation Kernel Network
  * Tunnel" (Donenfeld; "the paper" below). No I/O, no clock: `now` is an argument, what the device itself has
  * to send goes to the `DatagramOutput`. Not safe to call back into from output or events.
  */
@@ -17,21 +17,15 @@ import {
   toHex,
 } from "../base/index.js";
 import { AllowedIps } from "./allowed-ips.js";
-import {
-  KEEPALIVE_BYTES,
-  KEY_BYTES,
-  MESSAGE_TRANSPORT,
-  TAG_BYTES,
-  TRANSPORT_HEADER_BYTES,
-} from "./constants.js";
-import { count, createCounters, type DeviceCounters, Drop, dropCounter } from "./drop.js";
+import { KEY_BYTES, TAG_BYTES, TRANSPORT_HEADER_BYTES } from "./constants.js";
+import { createCounters, type DeviceCounters } from "./drop.js";
 import { HandshakeGate } from "./gate.js";
 import type { Identity } from "./handshake.js";
 import { IndexTable } from "./index-table.js";
-import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
 import { clamp } from "./noise.js";
 import { Peer } from "./peer.js";
 import type { DatagramOutput, DeviceEvents, PeerHost } from "./peer-host.js";
+import { Receiver } from "./receiver.js";
 import { Schedule } from "./schedule.js";
 import { TimestampSource } from "./tai64n.js";
 import type { PeerTimers } from "./timers.js";
@@ -90,13 +84,10 @@ export class Device implements PeerHost {
   readonly counters: DeviceCounters = createCounters();
   identity: Identity;
   draining = false;
-  /** After `process` returned > 0: who sent the packet. */
-  receivedFrom: Peer | null = null;
-  /** And arena offset of the packet, valid until the next `process`. */
-  receivedAt = 0;
   private readonly byKey: Map<string, Peer> = new Map<string, Peer>();
   private readonly allowedIps: AllowedIps<Peer>;
   private readonly gate: HandshakeGate;
+  private readonly receiver: Receiver;
 
   constructor(config: DeviceConfig) {
     const { arena, crypto, random, options = {} } = config;
@@ -112,6 +103,7 @@ export class Device implements PeerHost {
     this.allowedIps = new AllowedIps<Peer>(arena);
     this.identity = createIdentity(crypto, random, config.privateKey);
     this.gate = new HandshakeGate(this, publicKey => this.lookup(publicKey));
+    this.receiver = new Receiver(arena, crypto, this.indexes, this.allowedIps, this.gate, this.counters);
   }
 
   get publicKey(): Uint8Array {
@@ -126,70 +118,49 @@ export class Device implements PeerHost {
   // ---- packets ----
 
   /**
-   * One received datagram, whose bytes may be overwritten.
+   * Takes arena bytes [first, first + total), which may be overwritten: datagrams of `segmentBytes` each, the last one
+   * maybe shorter. `next` is to be called while `hasNext`.
    * @param source arena offset of an endpoint record
+   */
+  receive(first: number, total: number, segmentBytes: number, source: number, now: Milliseconds): void {
+    this.receiver.begin(first, total, segmentBytes, source, now);
+  }
+
+  get hasNext(): boolean {
+    return this.receiver.hasNext;
+  }
+
+  /**
+   * What became of the next datagram.
    * @returns > 0: an inner packet of that many bytes begins at `receivedAt` and came from `receivedFrom`;
    *   0: handled; < 0: dropped for this reason (`dropReasonName`), and counted
    */
-  process(offset: number, length: number, source: number, now: Milliseconds): number {
-    const type = length < KEEPALIVE_BYTES ? 0 : this.arena.view.getUint32(offset, true);
-    const result =
-      type === MESSAGE_TRANSPORT
-        ? this.transport(offset, length, source, now)
-        : this.gate.process(type, offset, length, source, now);
-    if (result < 0) count(this.counters, dropCounter(result));
-    return result;
+  next(): number {
+    return this.receiver.next();
   }
 
-  private transport(offset: number, length: number, source: number, now: Milliseconds): number {
-    const { view } = this.arena;
-    const index = view.getInt32(offset + TRANSPORT_RECEIVER_AT, true);
-    const peer = this.indexes.get(index);
-    const keypair = peer === null ? null : peer.keypairs.find(index);
-    if (peer === null || keypair === null) return Drop.unknownIndex;
-    const counterAt = offset + TRANSPORT_COUNTER_AT;
-    const counter = view.getUint32(counterAt, true) + view.getUint32(counterAt + 4, true) * 0x1_0000_0000;
-    if (!keypair.canReceive(counter, now)) return Drop.expired;
-    const innerLength = length - TRANSPORT_HEADER_BYTES - TAG_BYTES;
-    const inner = keypair.receiveKey.open(offset + TRANSPORT_HEADER_BYTES, innerLength, counter);
-    if (inner === -1) return Drop.unauthentic;
-    if (!keypair.replay.accept(counter)) return Drop.replayed;
-    peer.received(keypair, source, length, now);
-    if (innerLength === 0) return 0;
-    peer.timers.dataReceived(now);
-    return this.checkInner(peer, inner, innerLength);
+  /** After `next` returned > 0: who sent the packet. */
+  get receivedFrom(): Peer | null {
+    return this.receiver.from;
   }
 
-  /** Cryptokey routing of what came in (paper §2): length of the inner packet, or why it is dropped. */
-  private checkInner(peer: Peer, inner: number, available: number): number {
-    const { u8, view } = this.arena;
-    const version = (u8[inner] as number) >>> 4;
-    let total: number;
-    let owner: Peer | null;
-    if (version === 4 && available >= IPV4_HEADER_BYTES) {
-      total = view.getUint16(inner + 2);
-      if (total < IPV4_HEADER_BYTES) return Drop.malformed;
-      owner = this.allowedIps.lookup4(inner + 12);
-    } else if (version === 6 && available >= IPV6_HEADER_BYTES) {
-      total = view.getUint16(inner + 4) + IPV6_HEADER_BYTES;
-      owner = this.allowedIps.lookup6(inner + 8);
-    } else {
-      return Drop.malformed;
-    }
-    if (total > available) return Drop.malformed;
-    if (owner !== peer) return Drop.notAllowed;
-    this.receivedFrom = peer;
-    this.receivedAt = inner;
-    return total;
+  /** And arena offset of the packet, valid until the next `next`. */
+  get receivedAt(): number {
+    return this.receiver.at;
   }
 
   /**
    * Encrypts the inner packet at `offset` in place. 16 bytes before it and 31 behind it must be free.
-   * @returns length of the datagram that begins at `offset` − 16, to be sent to `peer.endpoint`; or 0 when
-   *   there is no session: the packet was copied, and goes to the output once there is one
+   * @returns length of the datagram that begins at `offset` − 16, to be sent to `peer.endpoint` after `runSeals`; or 0
+   *   when there is no session: the packet was copied, and goes to the output once there is one
    */
   seal(peer: Peer, offset: number, length: number, now: Milliseconds): number {
     return peer.seal(offset, length, now);
+  }
+
+  /** Datagrams that `seal` announced are there now. */
+  runSeals(): void {
+    this.identity.crypto.runSeals();
   }
 
   /** The peer that an inner packet at `offset` is to be sent to, by allowed-IPs; null when nobody's. */
@@ -294,7 +265,7 @@ export class Device implements PeerHost {
     this.setAllowedIps(peer, []);
     peer.close();
     this.byKey.delete(toHex(publicKey));
-    if (this.receivedFrom === peer) this.receivedFrom = null;
+    if (this.receiver.from === peer) this.receiver.from = null;
     return true;
   }
 

@@ -160,7 +160,9 @@ export class Peer implements TimerActions {
     for (const packet of this.staging.take()) {
       arena.u8.set(packet, offset);
       const total = this.seal(offset, packet.length, now);
-      if (total > 0) output.send(this.endpoint, scratch, total);
+      if (total === 0) continue;
+      this.host.identity.crypto.runSeals();
+      output.send(this.endpoint, scratch, total);
     }
   }
 
@@ -174,6 +176,7 @@ export class Peer implements TimerActions {
     if (!this.hasEndpoint) return;
     const { scratch, output } = this.host;
     this.sealWith(keypair, scratch + TRANSPORT_HEADER_BYTES, 0);
+    this.host.identity.crypto.runSeals();
     output.send(this.endpoint, scratch, KEEPALIVE_BYTES);
     this.timers.anySent(now);
     this.refreshAfterSend(keypair, now);

@@ -1,9 +1,11 @@
-/** The three packet AEADs against each other, their bounds checks, and the choice between them. */
+/** The packet AEADs against each other, alone and in batches, their bounds checks, and the choice between them. */
 import { randomBytes, randomInt } from "node:crypto";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import t from "tap";
 import { Arena } from "../../src/base/index.js";
 import type { AeadBackend } from "../../src/crypto/aead.js";
+import { CallList, routine } from "../../src/crypto/call-list.js";
+import { type CallRunner, callRunner } from "../../src/crypto/call-runner.js";
 import { selfTest } from "../../src/crypto/create.js";
 import { createEvpAead } from "../../src/crypto/evp-aead.js";
 import { createCrypto, createPlainCrypto } from "../../src/crypto/index.js";
@@ -11,12 +13,29 @@ import { createNodeAead } from "../../src/crypto/node-aead.js";
 import { createPrimitivesAead } from "../../src/crypto/primitives-aead.js";
 
 const arena = new Arena(1 << 20);
+/** Null where there is no code for the processor. */
+const runner: CallRunner | null = process.arch === "x64" ? callRunner() : null;
 const backends: readonly AeadBackend[] = [
-  createPrimitivesAead(arena),
+  ...(runner === null ? [] : [createPrimitivesAead(arena, runner)]),
+  { ...createPrimitivesAead(arena, null), name: "openssl-primitives, call by call" },
   createEvpAead(arena),
   createNodeAead(arena),
 ];
 const area = arena.reserve(1 << 18);
+
+type Key = ReturnType<AeadBackend["createKey"]>;
+
+function sealOne(backend: AeadBackend, key: Key, offset: number, length: number, counter: number): void {
+  key.seal(offset, length, counter);
+  backend.runSeals();
+}
+
+/** Arena offset of the plaintext, or −1. */
+function openOne(backend: AeadBackend, key: Key, offset: number, length: number, counter: number): number {
+  const ticket = key.open(offset, length, counter);
+  backend.runOpens();
+  return backend.opened(ticket);
+}
 
 t.test("all backends agree over random lengths, offsets and counters, and touch nothing else", async t => {
   let checked = 0;
@@ -34,11 +53,11 @@ t.test("all backends agree over random lengths, offsets and counters, and touch 
       const aead = backend.createKey(key);
       arena.u8.set(surroundings, at - 64);
       arena.u8.set(plaintext, at);
-      aead.seal(at, length, counter);
+      sealOne(backend, aead, at, length, counter);
       const sealed = Buffer.from(arena.u8.subarray(at, at + length + 16));
       const before = Buffer.from(arena.u8.subarray(at - 64, at));
       const after = Buffer.from(arena.u8.subarray(at + length + 16, at + length + 128));
-      const opened = aead.open(at, length, counter);
+      const opened = openOne(backend, aead, at, length, counter);
       const same =
         sealed.equals(expected) &&
         before.equals(surroundings.subarray(0, 64)) &&
@@ -51,7 +70,7 @@ t.test("all backends agree over random lengths, offsets and counters, and touch 
       aead.destroy();
     }
   }
-  t.equal(checked, 1500 * 3);
+  t.equal(checked, 1500 * backends.length);
 });
 
 for (const backend of backends) {
@@ -61,7 +80,7 @@ for (const backend of backends) {
     const other = backend.createKey(randomBytes(32));
     const sealed = (length: number): Uint8Array => {
       arena.u8.set(randomBytes(length), at);
-      aead.seal(at, length, 5);
+      sealOne(backend, aead, at, length, 5);
       return arena.u8.slice(at, at + length + 16);
     };
     for (const length of [0, 1, 16, 33, 100]) {
@@ -69,14 +88,14 @@ for (const backend of backends) {
       for (let bit = 0; bit < (length + 16) * 8; bit++) {
         arena.u8.set(datagram, at);
         arena.u8[at + (bit >> 3)] = (arena.u8[at + (bit >> 3)] as number) ^ (1 << (bit & 7));
-        if (aead.open(at, length, 5) !== -1) t.fail(`bit ${bit} of ${length} bytes`);
+        if (openOne(backend, aead, at, length, 5) !== -1) t.fail(`bit ${bit} of ${length} bytes`);
       }
       arena.u8.set(datagram, at);
-      t.equal(aead.open(at, length, 6), -1);
+      t.equal(openOne(backend, aead, at, length, 6), -1);
       arena.u8.set(datagram, at);
-      t.equal(other.open(at, length, 5), -1);
+      t.equal(openOne(backend, other, at, length, 5), -1);
       arena.u8.set(datagram, at);
-      t.not(aead.open(at, length, 5), -1);
+      t.not(openOne(backend, aead, at, length, 5), -1);
     }
   });
 
@@ -98,7 +117,7 @@ for (const backend of backends) {
       t.throws(() => aead.seal(offset, length, 0), RangeError);
       t.throws(() => aead.open(offset, length, 0), RangeError);
     }
-    aead.seal((1 << 20) - 48, 16, 0);
+    sealOne(backend, aead, (1 << 20) - 48, 16, 0);
     aead.destroy();
     aead.destroy();
     t.throws(() => aead.seal(area, 16, 0), TypeError);
@@ -107,25 +126,107 @@ for (const backend of backends) {
   });
 }
 
+for (const backend of backends) {
+  t.test(`${backend.name}: batches of datagrams one behind the other, some of them forged`, async t => {
+    for (let round = 0; round < 60; round++) {
+      const keys = [backend.createKey(randomBytes(32)), backend.createKey(randomBytes(32))] as const;
+      const datagrams: { at: number; plaintext: Buffer; key: Key; counter: number; forged: boolean }[] = [];
+      const usual = 1 + randomInt(1500);
+      let at = area + 64;
+      // A batch that fits one system call, and one that is too much for it.
+      for (let i = 0; i < (round % 2 === 0 ? 44 : 100); i++) {
+        const length = round % 3 === 0 ? usual : randomInt(1500);
+        const key = keys[round % 5 === 0 ? randomInt(2) : 0] as Key;
+        datagrams.push({ at, plaintext: randomBytes(length), key, counter: i, forged: randomInt(4) === 0 });
+        arena.u8.set(randomBytes(16), at - 16);
+        arena.u8.set((datagrams[i] as (typeof datagrams)[0]).plaintext, at);
+        at += length + 32;
+      }
+      const headers = datagrams.map(({ at }) => arena.u8.slice(at - 16, at));
+      for (const { at, plaintext, key, counter } of datagrams) key.seal(at, plaintext.length, counter);
+      backend.runSeals();
+      for (const { at, plaintext, forged } of datagrams) {
+        const bit = 8 * at + randomInt(8 * (plaintext.length + 16));
+        if (forged) arena.u8[bit >> 3] = (arena.u8[bit >> 3] as number) ^ (1 << (bit & 7));
+      }
+      t.ok(
+        headers.every(
+          (header, i) =>
+            Buffer.compare(header, arena.u8.subarray(datagrams[i]!.at - 16, datagrams[i]!.at)) === 0,
+        ),
+      );
+      let wrong = 0;
+      for (let next = 0; next < datagrams.length; ) {
+        const batch: [number, (typeof datagrams)[0]][] = [];
+        for (; next < datagrams.length; next++) {
+          const datagram = datagrams[next] as (typeof datagrams)[0];
+          const ticket = datagram.key.open(datagram.at, datagram.plaintext.length, datagram.counter);
+          if (ticket === -1) break;
+          batch.push([ticket, datagram]);
+        }
+        if (batch.length === 0) throw new Error("an empty batch is full");
+        // A key that goes first does what it was asked for.
+        if (next === datagrams.length) for (const key of keys) key.destroy();
+        backend.runOpens();
+        for (const [ticket, { plaintext, forged }] of batch) {
+          const opened = backend.opened(ticket);
+          const right =
+            opened !== -1 && plaintext.equals(arena.u8.subarray(opened, opened + plaintext.length));
+          if (right === forged || (opened === -1) !== forged) wrong++;
+        }
+      }
+      t.equal(wrong, 0, `round ${round}`);
+    }
+  });
+
+  t.test(
+    `${backend.name}: the longest datagram, and a seal whose key is destroyed before it is run`,
+    async t => {
+      const bytes = randomBytes(32);
+      const plaintext = randomBytes(65_535);
+      const [aead, other] = [backend.createKey(bytes), backend.createKey(bytes)];
+      const at = area + 64;
+      arena.u8.set(plaintext, at);
+      aead.seal(at, plaintext.length, 9);
+      aead.destroy();
+      backend.runSeals();
+      const opened = openOne(backend, other, at, plaintext.length, 9);
+      t.ok(opened !== -1 && plaintext.equals(arena.u8.subarray(opened, opened + plaintext.length)));
+    },
+  );
+}
+
 t.test("the self-test catches a backend that is wrong", async t => {
   const good = createNodeAead(arena);
-  const broken = (change: Partial<ReturnType<AeadBackend["createKey"]>>): AeadBackend => ({
-    name: "broken",
-    createKey: key => {
-      const inner = good.createKey(key);
-      return {
-        seal: (offset, length, counter) => inner.seal(offset, length, counter),
-        open: (offset, length, counter) => inner.open(offset, length, counter),
-        destroy: () => inner.destroy(),
-        ...change,
-      };
-    },
-  });
-  selfTest(arena, good);
-  t.throws(() => selfTest(arena, broken({ seal: () => {} })), /wrong ciphertext/);
-  t.throws(() => selfTest(arena, broken({ open: () => 0 })), /took a wrong tag/);
-  t.throws(() => selfTest(arena, broken({ open: () => -1 })), /wrong plaintext/);
+  const dead = { seal: () => {}, open: () => 0, destroy: () => {} };
+  for (const backend of backends) selfTest(arena, backend);
+  t.throws(() => selfTest(arena, { ...good, createKey: () => dead }), /wrong ciphertext/);
+  t.throws(() => selfTest(arena, { ...good, opened: () => 0 }), /took a wrong tag/);
+  t.throws(() => selfTest(arena, { ...good, opened: () => -1 }), /wrong plaintext/);
 });
+
+t.test(
+  "a list of calls: each gets five arguments of 64 bits, in order",
+  { skip: runner === null },
+  async t => {
+    for (const way of [runner, null]) {
+      const at = arena.reserve(256);
+      const list = new CallList(arena, 3, way);
+      arena.u8.fill(0, at, at + 256);
+      list.lay(0, routine("memset"), [at], 0x11, 64);
+      list.lay(1, routine("memcpy"), [at + 128], [at], 32);
+      list.lay(2, routine("memset"), [at + 8], 0x22, 8);
+      list.run(0, 1);
+      t.equal(arena.u8[at + 128], 0, "only as many as asked for");
+      list.setNumber(1, 2, 48);
+      list.setAddress(2, 0, at + 132);
+      list.run(1, 2);
+      const expected = new Uint8Array(256).fill(0x11, 0, 64).fill(0x11, 128, 176).fill(0x22, 132, 140);
+      t.same(arena.u8.slice(at, at + 256), expected);
+    }
+    t.throws(() => routine("no_such_routine"));
+  },
+);
 
 t.test(
   "createCrypto picks the fast suite, the plain one on request, and the plain one with a reason",

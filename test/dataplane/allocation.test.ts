@@ -22,7 +22,8 @@ const BUDGET_BYTES = 40;
 const arena = createArena(64 << 20);
 const poolBytes = 32 << 20;
 const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
-const key = createCrypto(arena).suite.createAeadKey(new Uint8Array(32).fill(9));
+const { suite } = createCrypto(arena);
+const key = suite.createAeadKey(new Uint8Array(32).fill(9));
 
 /** Holds packets until the turn delivers them, sealed and opened on the way when asked. */
 class Wire implements Link {
@@ -33,6 +34,7 @@ class Wire implements Link {
   sealed = false;
   private count = 0;
   private readonly lengths = new Int32Array(SLOTS);
+  private readonly tickets = new Int32Array(SLOTS);
   private readonly start = arena.reserve(64 + SLOTS * SLOT_BYTES + 64) + 64;
 
   reserve(): number {
@@ -43,17 +45,29 @@ class Wire implements Link {
     this.lengths[this.count++] = bytes;
   }
 
+  /** From packet `first` on, as many as are opened together; returns the first that is not. */
+  private sealAndOpen(first: number): number {
+    for (let i = first; i < this.count; i++)
+      key.seal(this.start + i * SLOT_BYTES, this.lengths[i] as number, i);
+    suite.runSeals();
+    let i = first;
+    for (; i < this.count; i++) {
+      const ticket = key.open(this.start + i * SLOT_BYTES, this.lengths[i] as number, i);
+      if (ticket === -1) break;
+      this.tickets[i] = ticket;
+    }
+    suite.runOpens();
+    return i;
+  }
+
   deliver(to: Stack, link: Link, now: number): number {
-    const { count } = this;
+    const { count, sealed } = this;
+    let opened = 0;
     for (let i = 0; i < count; i++) {
-      const length = this.lengths[i] as number;
-      let at = this.start + i * SLOT_BYTES;
-      if (this.sealed) {
-        key.seal(at, length, i);
-        at = key.open(at, length, i);
-        if (at === -1) throw new Error("does not open");
-      }
-      to.process(link, at, length, now, true);
+      if (sealed && i === opened) opened = this.sealAndOpen(i);
+      const at = sealed ? suite.opened(this.tickets[i] as number) : this.start + i * SLOT_BYTES;
+      if (at === -1) throw new Error("does not open");
+      to.process(link, at, this.lengths[i] as number, now, true);
     }
     this.count = 0;
     return count;

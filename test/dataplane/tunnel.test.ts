@@ -39,10 +39,14 @@ function setUp() {
   const loop = { now: 0, add: () => {}, modify: (_fd: number, events: number) => interest.push(events) };
   const tunnel = new Tunnel({ arena, loop } as unknown as Context, socket as unknown as UdpSocket);
   const peers: Peer[] = [];
+  const unsealed: number[] = [];
   const device = {
     seal: (_peer: Peer, offset: number, length: number) => {
-      arena.u8[offset - 16] = arena.u8[offset] as number;
+      if (session) unsealed.push(offset);
       return session ? length + 32 : 0;
+    },
+    runSeals: () => {
+      for (const offset of unsealed.splice(0)) arena.u8[offset - 16] = arena.u8[offset] as number;
     },
     poll: () => {},
     pollAt: () => NEVER,

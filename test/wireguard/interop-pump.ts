@@ -118,6 +118,7 @@ function run(config: PumpConfig): void {
   const send = (packet: Uint8Array): void => {
     arena.u8.set(packet, buffer + HEADER_BYTES);
     const total = device.seal(peer, buffer + HEADER_BYTES, packet.length, now());
+    device.runSeals();
     if (total > 0) transmit(peer.endpoint, buffer, total);
     rearm();
   };
@@ -136,7 +137,8 @@ function run(config: PumpConfig): void {
   socket.on("message", (message, { address, port }) => {
     arena.u8.set(message, buffer);
     writeEndpoint(arena.u8, source, { address: Address.from(address), port });
-    const length = device.process(buffer, message.length, source, now());
+    device.receive(buffer, message.length, message.length, source, now());
+    const length = device.next();
     if (length > 0) receive(arena.u8.slice(device.receivedAt, device.receivedAt + length));
     rearm();
   });

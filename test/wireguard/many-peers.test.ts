@@ -59,12 +59,14 @@ class End {
     this.source = arena.reserve(ENDPOINT_BYTES);
   }
 
-  /** What `process` said, and the milliseconds that it took. */
+  /** What became of it, and the milliseconds that it took. */
   receive(datagram: Uint8Array, from: Endpoint): [number, number] {
     this.arena.u8.set(datagram, this.buffer);
     writeEndpoint(this.arena.u8, this.source, from);
     const start = performance.now();
-    const result = this.device.process(this.buffer, datagram.length, this.source, now);
+    const { length } = datagram;
+    this.device.receive(this.buffer, length, length, this.source, now);
+    const result = this.device.next();
     return [result, performance.now() - start];
   }
 
@@ -74,6 +76,7 @@ class End {
     const peer = this.device.route(offset, packet.length);
     if (peer === null) throw new Error("nobody's");
     const total = this.device.seal(peer, offset, packet.length, now);
+    this.device.runSeals();
     return this.arena.u8.slice(this.buffer, this.buffer + total);
   }
 

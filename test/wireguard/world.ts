@@ -30,7 +30,7 @@ import {
 
 /** Thu Jan 01 2026: wall clock at virtual time 0. */
 export const WALL_EPOCH_MS = 1_767_225_600_000;
-const BUFFER_BYTES = 4096;
+const BUFFER_BYTES = 32_768;
 
 /** xorshift32: not secret, the same each time. */
 export class SeededRandom implements Random {
@@ -54,6 +54,8 @@ export class SeededRandom implements Random {
   }
 }
 
+type CreateSuite = (arena: Arena) => CryptoSuite;
+
 export interface Datagram {
   from: string;
   to: string;
@@ -75,16 +77,22 @@ export class Host {
   /** Inner packets that came in, and from whom. */
   readonly received: { from: Peer; bytes: Uint8Array }[] = [];
   readonly events: string[] = [];
-  /** Result of each `process`, drops by name. */
+  /** What became of each datagram, drops by name. */
   readonly results: (number | string)[] = [];
   private readonly buffer: number;
   private readonly source: number;
 
-  constructor(world: World, address: string, seed: number, options: DeviceOptions = {}) {
+  constructor(
+    world: World,
+    address: string,
+    seed: number,
+    options: DeviceOptions = {},
+    createSuite: CreateSuite = createPlainCrypto,
+  ) {
     this.world = world;
     this.address = address;
     this.random = new SeededRandom(seed);
-    this.crypto = createPlainCrypto(this.arena);
+    this.crypto = createSuite(this.arena);
     const privateKey = new Uint8Array(32);
     this.random.fill(privateKey);
     this.device = new Device({
@@ -121,24 +129,39 @@ export class Host {
   send(peer: Peer, packet: Uint8Array): number {
     this.arena.u8.set(packet, this.buffer + 16);
     const total = this.device.seal(peer, this.buffer + 16, packet.length, this.world.now);
+    this.device.runSeals();
     if (total > 0) this.transmit(peer.endpoint, this.buffer, total);
     return total;
   }
 
   receive(datagram: Datagram): number {
-    const at = this.buffer;
-    this.arena.u8.set(datagram.bytes, at);
+    return this.receiveTogether([datagram]);
+  }
+
+  /** Datagrams of one length from one source, the last one maybe shorter; returns what became of the last. */
+  receiveTogether(datagrams: readonly [Datagram, ...Datagram[]]): number {
+    const [datagram] = datagrams;
+    const segmentBytes = datagram.bytes.length;
+    let total = 0;
+    for (const { bytes } of datagrams) {
+      this.arena.u8.set(bytes, this.buffer + total);
+      total += bytes.length;
+    }
     const from = parseEndpoint(datagram.from) as Endpoint;
     const to = (parseEndpoint(datagram.to) ?? from).address;
     writeEndpoint(this.arena.u8, this.source, from);
     if (to.family === from.address.family) to.write(this.arena.u8, this.source + LOCAL_ADDRESS_AT);
-    const result = this.device.process(at, datagram.bytes.length, this.source, this.world.now);
-    if (result > 0) {
-      const { receivedAt } = this.device;
-      const bytes = this.arena.u8.slice(receivedAt, receivedAt + result);
-      this.received.push({ from: this.device.receivedFrom as Peer, bytes });
-    }
-    this.results.push(result < 0 ? dropReasonName(result) : result);
+    this.device.receive(this.buffer, total, segmentBytes, this.source, this.world.now);
+    let result: number;
+    do {
+      result = this.device.next();
+      if (result > 0) {
+        const { receivedAt } = this.device;
+        const bytes = this.arena.u8.slice(receivedAt, receivedAt + result);
+        this.received.push({ from: this.device.receivedFrom as Peer, bytes });
+      }
+      this.results.push(result < 0 ? dropReasonName(result) : result);
+    } while (this.device.hasNext);
     return result;
   }
 
@@ -169,8 +192,8 @@ export class World {
   filter: (datagram: Datagram) => readonly Datagram[] = datagram => [datagram];
   private readonly flying: { at: number; datagram: Datagram }[] = [];
 
-  host(address: string, options: DeviceOptions = {}): Host {
-    const host = new Host(this, address, 1001 + 2 * this.hosts.length, options);
+  host(address: string, options: DeviceOptions = {}, createSuite?: CreateSuite): Host {
+    const host = new Host(this, address, 1001 + 2 * this.hosts.length, options, createSuite);
     this.hosts.push(host);
     return host;
   }
@@ -208,7 +231,10 @@ export class World {
 }
 
 /** Two hosts that know each other: a is 10.0.0.1, b is 10.0.0.2 inside. */
-export function pair(config: Omit<PeerConfig, "publicKey"> = {}): {
+export function pair(
+  config: Omit<PeerConfig, "publicKey"> = {},
+  createSuite?: CreateSuite,
+): {
   world: World;
   a: Host;
   b: Host;
@@ -216,8 +242,8 @@ export function pair(config: Omit<PeerConfig, "publicKey"> = {}): {
   atB: Peer;
 } {
   const world = new World();
-  const a = world.host("192.0.2.1:1001");
-  const b = world.host("192.0.2.2:1002");
+  const a = world.host("192.0.2.1:1001", {}, createSuite);
+  const b = world.host("192.0.2.2:1002", {}, createSuite);
   const atA = a.peer(b, { endpoint: endpoint(b), allowedIps: [Prefix.from("10.0.0.2/32")], ...config });
   const atB = b.peer(a, { allowedIps: [Prefix.from("10.0.0.1/32")], ...config });
   return { world, a, b, atA, atB };

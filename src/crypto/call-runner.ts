@@ -1,0 +1,69 @@
+/**
+ * Fifty bytes of machine code that walk a list of calls: one foreign call carries out as many as the list holds,
+ * where each by itself would cost what koffi and Node-API cost, 35 to 45 ns. See `call-list.ts` for the list and
+ * docs/decisions/0020 for what speaks for this and what bounds it.
+ *
+ * The code is the same for every list, knows no address and takes no data: written once per process into a page of
+ * its own, which is never writable and executable at a time.
+ */
+import koffi from "koffi";
+
+/** Carries out `records` calls, at least one, that are written down at the address `list`. */
+export type CallRunner = (list: number, records: number) => void;
+
+/**
+ * A record is {routine, five arguments}, 64 bits each. All five are passed whatever the routine takes: they travel in
+ * registers, and a routine does not look at those it does not have.
+ */
+const CODE: Partial<Record<NodeJS.Architecture, readonly number[]>> = {
+  // System V AMD64 ABI §3.2: rbx and rbp survive a call, the stack is aligned to 16 bytes at one.
+  x64: [
+    0x53, //                    push rbx
+    0x55, //                    push rbp
+    ...[0x48, 0x83, 0xec, 8], // sub  rsp, 8
+    ...[0x48, 0x89, 0xfb], //    mov  rbx, rdi       list
+    ...[0x48, 0x89, 0xf5], //    mov  rbp, rsi       records
+    ...[0x48, 0x8b, 0x7b, 8], // mov  rdi, [rbx+8]   ◄─┐
+    ...[0x48, 0x8b, 0x73, 16], // mov  rsi, [rbx+16]   │
+    ...[0x48, 0x8b, 0x53, 24], // mov  rdx, [rbx+24]   │
+    ...[0x48, 0x8b, 0x4b, 32], // mov  rcx, [rbx+32]   │
+    ...[0x4c, 0x8b, 0x43, 40], // mov  r8, [rbx+40]    │
+    ...[0xff, 0x13], //          call [rbx]            │
+    ...[0x48, 0x83, 0xc3, 48], // add  rbx, 48         │
+    ...[0x48, 0xff, 0xcd], //    dec  rbp              │
+    ...[0x75, 0xe1], //          jnz  ─────────────────┘
+    ...[0x48, 0x83, 0xc4, 8], // add  rsp, 8
+    0x5d, //                    pop  rbp
+    0x5b, //                    pop  rbx
+    0xc3, //                    ret
+  ],
+};
+
+const PROT_READ_WRITE = 3;
+const PROT_READ_EXECUTE = 5;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const address = "intptr_t";
+
+let runner: CallRunner | null = null;
+
+/** Throws where there is no code for the processor, or none may be added to the process. */
+export function callRunner(): CallRunner {
+  runner ??= create();
+  return runner;
+}
+
+function create(): CallRunner {
+  const code = CODE[process.arch];
+  if (code === undefined) throw new Error(`no list of calls on ${process.arch}`);
+  const libc = koffi.load(null);
+  const mmap = libc.func("mmap", address, [address, "size_t", "int", "int", "int", "long"]);
+  const mprotect = libc.func("mprotect", "int", [address, "size_t", "int"]);
+  const page: number = mmap(0, code.length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  if (page === -1) throw new Error("mmap failed");
+  new Uint8Array(koffi.view(page, code.length)).set(code);
+  if (mprotect(page, code.length, PROT_READ_EXECUTE) !== 0) {
+    libc.func("munmap", "int", [address, "size_t"])(page, code.length);
+    throw new Error("the system lets no code be added");
+  }
+  return koffi.decode(BigInt(page), koffi.proto("void", [address, address])) as CallRunner;
+}

@@ -1,0 +1,176 @@
+/**
+ * The receive path of a device: a batch of datagrams in, inner packets out one by one.
+ *
+ * Transport messages are looked at first, opened all together, and then judged in their order (paper §5.4.6): tag,
+ * replay window, allowed-IPs. A handshake message waits until what came before it was judged.
+ */
+import type { Arena, CryptoSuite, Milliseconds } from "../base/index.js";
+import type { AllowedIps } from "./allowed-ips.js";
+import { KEEPALIVE_BYTES, MESSAGE_TRANSPORT, TAG_BYTES, TRANSPORT_HEADER_BYTES } from "./constants.js";
+import { count, type DeviceCounters, Drop, dropCounter } from "./drop.js";
+import type { HandshakeGate } from "./gate.js";
+import type { IndexTable } from "./index-table.js";
+import type { Keypair } from "./keypair.js";
+import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
+import type { Peer } from "./peer.js";
+
+const BATCH = 64;
+const IPV4_HEADER_BYTES = 20;
+const IPV6_HEADER_BYTES = 40;
+
+/** A transport message between being looked at and being judged. */
+class Waiting {
+  peer: Peer | null = null;
+  keypair: Keypair | null = null;
+  counter = 0;
+  bytes = 0;
+  /** Of the AEAD; or why there is nothing to open. */
+  ticket = 0;
+}
+
+export class Receiver {
+  /** After `next` returned > 0: who sent the packet. */
+  from: Peer | null = null;
+  /** And its arena offset. */
+  at = 0;
+  private readonly arena: Arena;
+  private readonly crypto: CryptoSuite;
+  private readonly indexes: IndexTable<Peer>;
+  private readonly allowedIps: AllowedIps<Peer>;
+  private readonly gate: HandshakeGate;
+  private readonly counters: DeviceCounters;
+  private readonly batch: readonly Waiting[] = Array.from({ length: BATCH }, () => new Waiting());
+  private waiting = 0;
+  private judged = 0;
+  // What is left of the datagrams, and what they have in common.
+  private offset = 0;
+  private end = 0;
+  private segmentBytes = 0;
+  private source = 0;
+  private now: Milliseconds = 0;
+
+  constructor(
+    arena: Arena,
+    crypto: CryptoSuite,
+    indexes: IndexTable<Peer>,
+    allowedIps: AllowedIps<Peer>,
+    gate: HandshakeGate,
+    counters: DeviceCounters,
+  ) {
+    this.arena = arena;
+    this.crypto = crypto;
+    this.indexes = indexes;
+    this.allowedIps = allowedIps;
+    this.gate = gate;
+    this.counters = counters;
+  }
+
+  /** As `Device.receive`. */
+  begin(first: number, total: number, segmentBytes: number, source: number, now: Milliseconds): void {
+    this.offset = first;
+    this.end = first + total;
+    this.segmentBytes = segmentBytes;
+    this.source = source;
+    this.now = now;
+    this.waiting = 0;
+    this.judged = 0;
+  }
+
+  get hasNext(): boolean {
+    return this.judged < this.waiting || this.offset < this.end;
+  }
+
+  /** As `Device.next`. */
+  next(): number {
+    if (this.judged === this.waiting) this.collect();
+    const result = this.judged < this.waiting ? this.judge() : this.handshake();
+    if (result < 0) count(this.counters, dropCounter(result));
+    return result;
+  }
+
+  private get length(): number {
+    return Math.min(this.segmentBytes, this.end - this.offset);
+  }
+
+  private messageType(): number {
+    return this.length < KEEPALIVE_BYTES ? 0 : this.arena.view.getUint32(this.offset, true);
+  }
+
+  /** Transport messages up to the next other one, as many as are opened together. */
+  private collect(): void {
+    this.waiting = 0;
+    this.judged = 0;
+    while (this.waiting < BATCH && this.offset < this.end && this.messageType() === MESSAGE_TRANSPORT) {
+      if (!this.look(this.batch[this.waiting] as Waiting)) break;
+      this.waiting++;
+      this.offset += this.segmentBytes;
+    }
+    if (this.waiting > 0) this.crypto.runOpens();
+  }
+
+  /** False when no more can be opened at once. */
+  private look(message: Waiting): boolean {
+    const { offset, length } = this;
+    const { view } = this.arena;
+    const index = view.getInt32(offset + TRANSPORT_RECEIVER_AT, true);
+    const peer = this.indexes.get(index);
+    const keypair = peer === null ? null : peer.keypairs.find(index);
+    message.peer = peer;
+    message.keypair = keypair;
+    message.bytes = length;
+    message.ticket = Drop.unknownIndex;
+    if (keypair === null) return true;
+    const counterAt = offset + TRANSPORT_COUNTER_AT;
+    const counter = view.getUint32(counterAt, true) + view.getUint32(counterAt + 4, true) * 0x1_0000_0000;
+    message.counter = counter;
+    message.ticket = Drop.expired;
+    if (!keypair.canReceive(counter, this.now)) return true;
+    const innerBytes = length - TRANSPORT_HEADER_BYTES - TAG_BYTES;
+    const ticket = keypair.receiveKey.open(offset + TRANSPORT_HEADER_BYTES, innerBytes, counter);
+    message.ticket = ticket;
+    return ticket !== -1;
+  }
+
+  private judge(): number {
+    const { peer, keypair, counter, bytes, ticket } = this.batch[this.judged++] as Waiting;
+    if (ticket < 0 || peer === null || keypair === null) return ticket;
+    const inner = this.crypto.opened(ticket);
+    if (inner === -1) return Drop.unauthentic;
+    if (!keypair.replay.accept(counter)) return Drop.replayed;
+    peer.received(keypair, this.source, bytes, this.now);
+    const innerBytes = bytes - TRANSPORT_HEADER_BYTES - TAG_BYTES;
+    if (innerBytes === 0) return 0;
+    peer.timers.dataReceived(this.now);
+    return this.checkInner(peer, inner, innerBytes);
+  }
+
+  private handshake(): number {
+    const { offset, length } = this;
+    const type = this.messageType();
+    this.offset += this.segmentBytes;
+    return this.gate.process(type, offset, length, this.source, this.now);
+  }
+
+  /** Cryptokey routing of what came in (paper §2): length of the inner packet, or why it is dropped. */
+  private checkInner(peer: Peer, inner: number, available: number): number {
+    const { u8, view } = this.arena;
+    const version = (u8[inner] as number) >>> 4;
+    let total: number;
+    let owner: Peer | null;
+    if (version === 4 && available >= IPV4_HEADER_BYTES) {
+      total = view.getUint16(inner + 2);
+      if (total < IPV4_HEADER_BYTES) return Drop.malformed;
+      owner = this.allowedIps.lookup4(inner + 12);
+    } else if (version === 6 && available >= IPV6_HEADER_BYTES) {
+      total = view.getUint16(inner + 4) + IPV6_HEADER_BYTES;
+      owner = this.allowedIps.lookup6(inner + 8);
+    } else {
+      return Drop.malformed;
+    }
+    if (total > available) return Drop.malformed;
+    if (owner !== peer) return Drop.notAllowed;
+    this.from = peer;
+    this.at = inner;
+    return total;
+  }
+}
