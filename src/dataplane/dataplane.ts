@@ -10,7 +10,7 @@ import { DialLimit } from "./dial-limit.js";
 import { LineChannel } from "./line-channel.js";
 import { Loop } from "./loop.js";
 import { Running, type Start } from "./running.js";
-import { Tidier } from "./tidier.js";
+import { compactHeap, Tidier } from "./tidier.js";
 
 /** Virtual size; pages become resident as they are used. */
 const ARENA_BYTES = 512 << 20;
@@ -47,7 +47,7 @@ export class Dataplane {
     });
     this.loop.addMachine(dials);
     this.loop.addMachine(streams);
-    this.loop.addMachine(new Tidier(arena, pool, () => globalThis.gc?.()));
+    this.loop.addMachine(new Tidier(arena, pool, compactHeap));
   }
 
   run(): void {

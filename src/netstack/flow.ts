@@ -5,6 +5,7 @@ import type { FlowKey, Keyed } from "./flow-key.js";
 import type { Link } from "./link.js";
 
 export abstract class Flow implements Keyed {
+  /** In whole milliseconds. */
   readonly createdAt: Milliseconds;
 
   // ---- below: for this room ----
@@ -15,7 +16,7 @@ export abstract class Flow implements Keyed {
   constructor(attachment: Attachment, key: FlowKey, now: Milliseconds) {
     this.attachment = attachment;
     this.key = key;
-    this.createdAt = now;
+    this.createdAt = Math.floor(now);
   }
 
   // ---- for the user ----

@@ -1,7 +1,9 @@
 /** Memory that goes back once there is little to do. */
+import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import t from "tap";
 import { BlockPool, NEVER } from "../../src/base/index.js";
-import { Tidier } from "../../src/dataplane/tidier.js";
+import { compactHeap, Tidier } from "../../src/dataplane/tidier.js";
 import { createArena } from "../../src/linux/index.js";
 
 const POOL_BYTES = 16 << 20;
@@ -34,11 +36,14 @@ t.test("what happened is looked at once, and nothing wakes the loop afterwards",
 
 t.test("a busy loop is not made to pause", async t => {
   const { tidier, turns, collections } = world();
-  turns(1_000, 100_000);
-  turns(tidier.pollAt());
+  let now = 1_000;
+  for (; now < 100_000; now += 10) turns(now);
   t.equal(collections(), 0);
-  turns(tidier.pollAt());
-  t.equal(collections(), 1, "once it is quiet");
+  const at = tidier.pollAt();
+  t.ok(at > now + 1_000, "not as soon as it is quiet: what spoke last still has to rest");
+  turns(at);
+  t.equal(collections(), 1);
+  t.equal(tidier.pollAt(), NEVER);
 });
 
 t.test("a heap that has not grown is left alone", async t => {
@@ -61,4 +66,22 @@ t.test("pages of free blocks go back and read as zeros, those of others stay", a
   turns(tidier.pollAt());
   t.equal(arena.u8[gone + (4 << 20)], 0);
   t.ok(arena.u8.subarray(kept, kept + (1 << 20)).every(byte => byte === 7));
+});
+
+t.test("gaps between what is kept are closed", async t => {
+  setFlagsFromString("--expose-gc");
+  globalThis.gc = runInNewContext("gc") as NonNullable<typeof globalThis.gc>;
+  const gapMB = (): number => {
+    const old = getHeapSpaceStatistics().find(space => space.space_name === "old_space");
+    return old === undefined ? Number.NaN : (old.space_size - old.space_used_size) / 1e6;
+  };
+  const connections = Array.from({ length: 100_000 }, (_, id) => ({ id, flight: new Array(20).fill(id) }));
+  globalThis.gc();
+  for (const connection of connections) if (connection.id % 4 !== 0) connection.flight = [];
+  globalThis.gc();
+  const before = gapMB();
+  compactHeap();
+  t.ok(before > 4, `${before.toFixed(1)} MB are left by a plain collection`);
+  t.ok(gapMB() < 3, `${gapMB().toFixed(1)} MB by this one`);
+  t.equal(connections.length, 100_000);
 });

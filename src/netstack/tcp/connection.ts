@@ -24,7 +24,7 @@ import type { TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { mostRingBytes, ReceiveTuner, tuneSendRing } from "./autotune.js";
 import type { ConnectionList } from "./connection-list.js";
-import { DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS, REST_GRAIN_MS } from "./constants.js";
+import { CHALLENGE_ACK_MS, DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS, REST_GRAIN_MS } from "./constants.js";
 import { Ecn } from "./ecn.js";
 import { windowShiftFor } from "./handshake.js";
 import { advance, end, type Farewell, sayFarewell } from "./life.js";
@@ -36,6 +36,9 @@ import type { TcpState } from "./states.js";
 import type { TcpLayer } from "./tcp-layer.js";
 import { armPersist, onLifeTimer, onSendTimer, type SendTimer } from "./timers.js";
 import { BLOCKED, DONE, MORE, type TurnResult, takeTurn } from "./transmit.js";
+
+/** Of a path that nothing is known of: more than any packet has. */
+const ANY_MTU = 1 << 16;
 
 export class TcpConnection extends Flow implements RingReader, RingWriter, Timed {
   /** RFC 9293 §3.3.2; changed by `life.ts` alone. */
@@ -68,7 +71,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   /** Largest segment that the peer's SYN allowed; ours is in `rcv.offeredMss`. */
   peerMss: number = DEFAULT_MSS_V4;
   /** Path MTU that an ICMP message told (RFC 1191, 8201). */
-  pathMtu: number = Number.MAX_SAFE_INTEGER;
+  pathMtu: number = ANY_MTU;
   /** Window scaling is agreed, and the shift that we offer. */
   scaling = false;
   readonly offeredShift: number;
@@ -81,15 +84,12 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
 
   sendTimer: SendTimer = "none";
   sendAt: Milliseconds = NEVER;
-  /** When the retransmission timer would fire; a probe comes before it. */
-  rtoAt: Milliseconds = NEVER;
   lifeAt: Milliseconds = NEVER;
-  /** When the pacer lets the next segment go, while one waits for it. */
-  paceAt: Milliseconds = NEVER;
   persistCount = 0;
   keepAlivesSent = 0;
+  /** In whole milliseconds. */
   lastHeardAt: Milliseconds;
-  challengedAt: Milliseconds = Number.NEGATIVE_INFINITY;
+  challengedAt: Milliseconds = -CHALLENGE_ACK_MS;
 
   // Timed, and links of the lists that this connection may be in.
   wakeAt: Milliseconds = NEVER;
@@ -130,7 +130,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
     this.nagle = options.nagle;
     this.state = state;
     this.tuner = congested ? new ReceiveTuner() : null;
-    this.lastHeardAt = now;
+    this.lastHeardAt = this.createdAt;
   }
 
   /** Smoothed round trip time, or 0 before the first measurement. */
@@ -261,7 +261,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   }
 
   armPace(at: Milliseconds): void {
-    this.paceAt = at;
+    this.snd.pacer.wakeAt = at;
     if (at < this.wakeAt || this.heapIndex === -1) this.context.timers.schedule(this, at);
   }
 
@@ -278,7 +278,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
       this.wantTurn();
     }
     if (this.paceAt <= now) {
-      this.paceAt = NEVER;
+      this.snd.pacer.wakeAt = NEVER;
       this.wantTurn();
     }
     if (this.sendAt <= now) onSendTimer(this, now);
@@ -290,6 +290,11 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
     if (this.restAt <= now) this.snd.rest();
     const ackAt = this.rcv.ackAt < 0 ? NEVER : this.rcv.ackAt;
     this.context.timers.schedule(this, Math.min(this.sendAt, this.lifeAt, this.paceAt, ackAt, this.restAt));
+  }
+
+  /** When the pacer lets the next segment go, while one waits for it. */
+  get paceAt(): Milliseconds {
+    return this.snd.resting ? NEVER : this.snd.pacer.wakeAt;
   }
 
   // ---- inside ----

@@ -20,7 +20,7 @@ export function negotiate(c: TcpConnection, segment: Segment, now: Milliseconds)
   rcv.timestamps = options.hasTimestamps;
   if (options.hasTimestamps) {
     rcv.tsRecent = options.tsValue;
-    rcv.tsRecentAt = now;
+    rcv.tsRecentAt = Math.floor(now);
   }
   c.omitsChecksum = options.checksumRedundant && c.attachment.link.checksum === "redundant";
   c.checkMss();

@@ -70,7 +70,7 @@ export class HeaderPrediction {
     const seq = tcpSequence(this.arena.view, tcp);
     if (seq !== rcv.nxt || snd.outstanding !== 0) return false;
     c.context.counters.tcpPredicted++;
-    c.lastHeardAt = now;
+    c.lastHeardAt = Math.floor(now);
     snd.wl1 = seq;
     takeText(c, seq, tcp + TCP_HEADER_BYTES, length - this.ipBytes - TCP_HEADER_BYTES, now);
     c.wantTurn();

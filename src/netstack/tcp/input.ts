@@ -18,7 +18,7 @@ import { mayReceive } from "./states.js";
 import { armAfterAck } from "./timers.js";
 
 export function onSegment(c: TcpConnection, segment: Segment, now: Milliseconds): void {
-  c.lastHeardAt = now;
+  c.lastHeardAt = Math.floor(now);
   switch (c.state) {
     case "CLOSED":
       return;
@@ -233,7 +233,7 @@ function takeFin(c: TcpConnection, segment: Segment, now: Milliseconds): void {
 /** RFC 5961 §7: says what we expect, at most once in a while; a genuine peer then sends the right thing. */
 function challenge(c: TcpConnection, now: Milliseconds): void {
   if (now - c.challengedAt < CHALLENGE_ACK_MS) return;
-  c.challengedAt = now;
+  c.challengedAt = Math.floor(now);
   c.context.counters.tcpChallengeAcks++;
   c.rcv.ackNow = true;
   c.wantTurn();

@@ -2,7 +2,7 @@
  * Spreads segments over the round trip, so that a window does not meet the bottleneck's queue all at once. Up to
  * BURST_MS of the rate leaves together: one system call of the tunnel and one wake-up, not one per segment.
  */
-import type { Milliseconds } from "../../base/index.js";
+import { type Milliseconds, NEVER } from "../../base/index.js";
 
 const BURST_MS: Milliseconds = 1;
 /** What a sender may make up for that had nothing to send. */
@@ -22,6 +22,8 @@ interface Paced {
 export class Pacer {
   /** When the next segment may leave. */
   nextAt: Milliseconds = 0.1;
+  /** When the connection is to be woken for that, while it waits. */
+  wakeAt: Milliseconds = NEVER;
   /** A segment waits for that time. */
   private waiting = false;
   private readonly paced: Paced;

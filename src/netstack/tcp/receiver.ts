@@ -18,6 +18,9 @@ import { Assembler } from "./assembler.js";
 import { DELAYED_ACK_MS, QUICK_ACKS } from "./constants.js";
 import { type Seq, seqAdd, seqDistance, seqLeq, seqLt, seqMax } from "./seq.js";
 
+/** Of every connection that misses nothing and has no duplicate to report: read, never written to. */
+const NOTHING_AHEAD = new Assembler();
+
 export class Receiver {
   irs: Seq = 0;
   nxt: Seq = 0;
@@ -26,7 +29,8 @@ export class Receiver {
   /** Shift of the windows that we send. */
   windowShift = 0;
   ring: Ring | null = null;
-  readonly assembler: Assembler = new Assembler();
+  /** What arrived ahead of `nxt`, and what to report of it. */
+  assembler: Assembler = NOTHING_AHEAD;
   /** The peer's FIN has been seen, perhaps ahead of missing bytes. */
   finSeen = false;
   finSeq: Seq = 0;
@@ -34,14 +38,15 @@ export class Receiver {
   // RFC 7323
   timestamps = false;
   tsRecent = 0;
-  tsRecentAt: Milliseconds = 0.1;
+  /** In whole milliseconds, as `ackAt` is. */
+  tsRecentAt: Milliseconds = 0;
   lastAckSent: Seq = 0;
 
   // When to acknowledge (RFC 5681 §4.2).
   /** An ACK must leave at the next dispatch. */
   ackNow = false;
   /** Deadline of an ACK that may still wait for company; negative when none does. */
-  ackAt: Milliseconds = -1.1;
+  ackAt: Milliseconds = -1;
   /** Out-of-order and repeated segments since the last ACK: the peer counts these, or wants their SACKs. */
   duplicatesOwed = 0;
   /** Largest segment that the peer may send in one piece. */
@@ -57,7 +62,6 @@ export class Receiver {
   constructor(counters: Counters, defaultWindow: number) {
     this.counters = counters;
     this.defaultWindow = defaultWindow;
-    this.ackAt = -1;
   }
 
   /** The peer's SYN. */
@@ -168,7 +172,7 @@ export class Receiver {
     if (!this.assembler.hasRoomFor(seq, end)) {
       this.counters.tcpRangeLimit++;
     } else if (ring.place(seqDistance(seq, this.nxt), offset, length)) {
-      this.assembler.add(seq, end);
+      this.ownAssembler().add(seq, end);
     } else {
       this.counters.tcpNoRoom++;
     }
@@ -178,9 +182,14 @@ export class Receiver {
   /** RFC 2883: the peer is told of bytes that came twice. */
   noteDuplicate(left: Seq, right: Seq): void {
     this.counters.tcpDuplicate++;
-    this.assembler.noteDuplicate(left, right);
+    this.ownAssembler().noteDuplicate(left, right);
     this.ackNow = true;
     this.duplicatesOwed++;
+  }
+
+  private ownAssembler(): Assembler {
+    if (this.assembler === NOTHING_AHEAD) this.assembler = new Assembler();
+    return this.assembler;
   }
 
   /** Every second full segment at once, a lone small one within 40 ms. */
@@ -192,12 +201,13 @@ export class Receiver {
     } else if (this.unacknowledged >= 2 * this.mss) {
       this.ackNow = true;
     } else if (this.ackAt < 0) {
-      this.ackAt = now + DELAYED_ACK_MS;
+      this.ackAt = Math.floor(now) + DELAYED_ACK_MS;
     }
   }
 
   /** A segment with an ACK has left: nothing is owed any more. */
   onAckSent(): void {
+    if (this.assembler !== NOTHING_AHEAD && !this.assembler.somethingToReport) this.assembler = NOTHING_AHEAD;
     this.ackNow = false;
     this.ackAt = -1;
     this.duplicatesOwed = 0;
@@ -224,6 +234,6 @@ export class Receiver {
   updateTimestamp(value: number, seq: Seq, now: Milliseconds): void {
     if (seqLt(value, this.tsRecent) || !seqLeq(seq, this.lastAckSent)) return;
     this.tsRecent = value;
-    this.tsRecentAt = now;
+    this.tsRecentAt = Math.floor(now);
   }
 }

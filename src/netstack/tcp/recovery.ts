@@ -12,7 +12,7 @@
  * With SACK, RACK finds the losses (RFC 8985, over the scoreboard of RFC 6675); without, three duplicate ACKs
  * and partial ACKs do (RFC 6582). PRR governs the window in recovery; after a time-out it is slow start.
  */
-import type { Milliseconds } from "../../base/index.js";
+import { type Milliseconds, NEVER } from "../../base/index.js";
 import { TCP_ECE } from "../../wire/index.js";
 import type { Counters } from "../counters.js";
 import { DUPLICATE_ACK_THRESHOLD } from "./constants.js";
@@ -30,6 +30,8 @@ export class LossRecovery {
   phase: "open" | "recovery" | "loss" = "open";
   /** Above 0: RACK wants to look again in this many milliseconds. */
   reorderDelay: Milliseconds = 0.1;
+  /** When the retransmission timer would fire; a probe comes before it. */
+  rtoAt: Milliseconds = NEVER;
   /** Duplicate ACKs from a peer without SACK; each stands for a segment that has left the network. */
   duplicateAcks = 0;
   readonly rack: Rack = new Rack();
@@ -143,7 +145,10 @@ export class LossRecovery {
     const { queue } = sender;
     this.counters.tcpTimeouts++;
     // The oldest cannot be SACKed and yet not acknowledged, unless the peer dropped it again.
-    if (queue.count > 0 && (queue.flagsOf(0) & SACKED) !== 0) this.forgetSacks();
+    if (queue.count > 0 && (queue.flagsOf(0) & SACKED) !== 0) {
+      queue.forgetSacks();
+      this.knownCount = 0;
+    }
     sender.congestion.onTimeout(sender.outstanding, now, this.phase === "open");
     if (this.phase === "open") this.spurious.begin(true);
     else this.spurious.onTimeoutAgain(this.phase === "loss");
@@ -282,7 +287,7 @@ export class LossRecovery {
     const { hasTimestamps, tsEcho } = segment.options;
     const covered = seqLeq(this.recoveryPoint, sender.una);
     if (!spurious.judge(acked, covered, hasTimestamps)) return false;
-    if (spurious.echoIsOlder && sender.latestRtt < 0) {
+    if (spurious.echoIsOlder && sender.queue.latestRtt < 0) {
       const rtt = spurious.echoRtt(tsEcho, now);
       sender.rtt.sample(rtt, rtt, now);
     }
@@ -335,16 +340,11 @@ export class LossRecovery {
   }
 
   private inform(delivered: number, lost: number, now: Milliseconds): void {
-    const { congestion, inFlight, latestRtt, rate, rtt } = this.sender;
+    const { congestion, inFlight, queue, rate, rtt } = this.sender;
     if (delivered === 0 && lost === 0) return;
-    rate.measured(latestRtt, rtt);
+    rate.measured(queue.latestRtt, rtt);
     rate.finish(delivered, lost + this.untoldLoss, inFlight, now);
     this.untoldLoss = 0;
     congestion.onSample(rate.sample);
-  }
-
-  private forgetSacks(): void {
-    this.sender.queue.forgetSacks();
-    this.knownCount = 0;
   }
 }

@@ -12,13 +12,14 @@ export class RttEstimator {
   measured = false;
   /** Doublings of the time-out since the last acknowledgment of new data (RFC 6298 §5.5). */
   backoff = 0;
-  private base: Milliseconds = INITIAL_RTO_MS + 0.1;
   private minimum: Milliseconds = Number.POSITIVE_INFINITY;
   private previousMinimum: Milliseconds = Number.POSITIVE_INFINITY;
-  private windowStart: Milliseconds = Number.NEGATIVE_INFINITY;
+  /** In whole milliseconds; before the first sample, one that is over. */
+  private windowStart: Milliseconds = -MIN_RTT_WINDOW_MS - 1;
 
   get rto(): Milliseconds {
-    return Math.min(this.base * 2 ** this.backoff, MAX_RTO_MS);
+    const base = this.measured ? Math.max(MIN_RTO_MS, this.srtt + 4 * this.rttvar) : INITIAL_RTO_MS;
+    return Math.min(base * 2 ** this.backoff, MAX_RTO_MS);
   }
 
   /** Smallest round trip of the last 30 to 60 s; Infinity before the first. */
@@ -41,7 +42,6 @@ export class RttEstimator {
       this.srtt = rtt;
       this.rttvar = rtt / 2;
     }
-    this.base = Math.max(MIN_RTO_MS, this.srtt + 4 * this.rttvar);
     this.updateMinimum(shortest, now);
   }
 
@@ -49,7 +49,7 @@ export class RttEstimator {
     if (now - this.windowStart > MIN_RTT_WINDOW_MS) {
       this.previousMinimum = this.minimum;
       this.minimum = rtt;
-      this.windowStart = now;
+      this.windowStart = Math.floor(now);
     } else if (rtt < this.minimum) {
       this.minimum = rtt;
     }

@@ -48,11 +48,9 @@ export class Sender {
   finSent = false;
   finSeq: Seq = 0;
   readonly rtt: RttEstimator = new RttEstimator();
-  /** Of the last segment, sent once, that the current ACK delivered; negative when there was none. */
-  latestRtt: Milliseconds = -1.1;
   lastSentAt: Milliseconds = -1.1;
-  /** Since when the peer owes an answer: the last progress, or the first byte sent after a pause. */
-  stalledSince: Milliseconds = 0.1;
+  /** Since when the peer owes an answer, in whole milliseconds: the last progress, or the first byte sent after a pause. */
+  stalledSince: Milliseconds = 0;
   /** Time-outs in a row without an acknowledgment of new data. */
   retransmits = 0;
   /** Null while it rests. */
@@ -61,9 +59,6 @@ export class Sender {
   private model: CongestionControl | null = null;
   private readonly layer: TcpLayer;
   private ringOffset = 0;
-  /** Send times of the first and last segment, sent once, that the current ACK delivered; -1 for none. */
-  private earliest: Milliseconds = -1.1;
-  private latest: Milliseconds = -1.1;
 
   constructor(iss: Seq, congested: boolean, layer: TcpLayer) {
     this.iss = iss;
@@ -191,7 +186,7 @@ export class Sender {
     const priorInFlight = this.inFlight;
     const acked = seqDistance(segment.ack, this.una);
     queue.now = now;
-    this.earliest = -1;
+    queue.earliest = -1;
     recovery.spurious.onAck(segment.options);
     recovery.rack.onAck(this.una, recovery.spurious.echoIsOlder);
     rate.begin();
@@ -203,10 +198,9 @@ export class Sender {
       this.una = segment.ack;
       this.rtt.backoff = 0;
       this.retransmits = 0;
-      this.stalledSince = now;
+      this.stalledSince = Math.floor(now);
     }
-    this.latestRtt = this.earliest >= 0 ? now - this.latest : -1;
-    if (this.earliest >= 0) this.rtt.sample(now - this.earliest, now - this.latest, now);
+    if (queue.earliest >= 0) this.rtt.sample(now - queue.earliest, now - queue.latest, now);
     if (acked > 0 || delivered > 0 || queue.count > 0) {
       recovery.afterAck(delivered, acked, segment, priorInFlight, now);
     }
@@ -224,18 +218,19 @@ export class Sender {
 
   /** Entry `index` was delivered just now, for the first time: a round trip if it was sent once. */
   noteDelivered(index: number): void {
-    if (this.congested) this.rate.onDelivered(this.queue, index);
-    const flags = this.queue.flagsOf(index);
+    const { queue } = this;
+    if (this.congested) this.rate.onDelivered(queue, index);
+    const flags = queue.flagsOf(index);
     if ((flags & RETRANSMITTED) !== 0) return;
     if ((flags & LOST) !== 0) this.recovery.spurious.originalDelivered = true;
-    const sentAt = this.queue.stamps[this.queue.stampsAt(index) + SENT_AT] as number;
-    if (this.earliest < 0) {
-      this.earliest = sentAt;
-      this.latest = sentAt;
-    } else if (sentAt < this.earliest) {
-      this.earliest = sentAt;
-    } else if (sentAt > this.latest) {
-      this.latest = sentAt;
+    const sentAt = queue.stamps[queue.stampsAt(index) + SENT_AT] as number;
+    if (queue.earliest < 0) {
+      queue.earliest = sentAt;
+      queue.latest = sentAt;
+    } else if (sentAt < queue.earliest) {
+      queue.earliest = sentAt;
+    } else if (sentAt > queue.latest) {
+      queue.latest = sentAt;
     }
   }
 
@@ -265,7 +260,8 @@ export class Sender {
 
   /** Drops entries below `ack`; returns the bytes among them that no SACK had reported before. */
   private shiftAcked(ack: Seq): number {
-    const { queue, recovery, earliest, latest } = this;
+    const { queue, recovery } = this;
+    const { earliest, latest } = queue;
     let delivered = 0;
     let ambiguous = false;
     while (queue.count > 0 && seqLeq(queue.endOf(0), ack)) {
@@ -284,8 +280,8 @@ export class Sender {
     }
     // RFC 6298 §3: what lies above a hole has waited for the hole's retransmission. Only its SACK tells its time.
     if (ambiguous) {
-      this.earliest = earliest;
-      this.latest = latest;
+      queue.earliest = earliest;
+      queue.latest = latest;
     }
     return delivered;
   }

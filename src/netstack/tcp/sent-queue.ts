@@ -43,6 +43,9 @@ export class SentQueue {
   lostBytes = 0;
   /** For what comes many times to a call: a double that crosses each may be boxed. */
   now: Milliseconds = 0.1;
+  /** Send times of the first and last segment, sent once, that the ACK at hand delivered; -1 for none. */
+  earliest: Milliseconds = -1.1;
+  latest: Milliseconds = -1.1;
   private readonly pool: SentEntriesPool;
   private entries: SentEntries = NO_ENTRIES;
   /** Most entries at once since there were none, and the capacity to begin the next burst with. */
@@ -60,6 +63,11 @@ export class SentQueue {
 
   constructor(pool: SentEntriesPool) {
     this.pool = pool;
+  }
+
+  /** Round trip of the last segment, sent once, that the ACK at hand delivered; negative when there was none. */
+  get latestRtt(): Milliseconds {
+    return this.earliest < 0 ? -1 : this.now - this.latest;
   }
 
   startOf(index: number): Seq {

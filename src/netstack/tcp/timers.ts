@@ -36,10 +36,11 @@ const INITIAL_PROBE_MS: Milliseconds = 1000;
 
 /** Something left. The timer starts if it does not run (RFC 6298 §5.1); a probe moves on (RFC 8985 §7.2). */
 export function armAfterSending(c: TcpConnection, now: Milliseconds): void {
-  if (c.sendTimer === "reorder" || (c.sendTimer === "rto" && !c.snd.recovery.mayProbe)) return;
-  if (c.sendTimer === "none" || c.sendTimer === "persist") c.rtoAt = timeOutAt(c, now);
-  if (isSynchronized(c.state)) armProbeOrRto(c, now);
-  else c.armSend("syn", Math.min(now + c.snd.rtt.rto, connectDeadline(c)));
+  if (!isSynchronized(c.state)) return c.armSend("syn", Math.min(now + c.snd.rtt.rto, connectDeadline(c)));
+  const { recovery } = c.snd;
+  if (c.sendTimer === "reorder" || (c.sendTimer === "rto" && !recovery.mayProbe)) return;
+  if (c.sendTimer === "none" || c.sendTimer === "persist") recovery.rtoAt = timeOutAt(c, now);
+  armProbeOrRto(c, now);
 }
 
 /** An ACK came. RFC 6298 §5.2–5.3: stop when all is acknowledged, restart when something new is. */
@@ -49,15 +50,17 @@ export function armAfterAck(c: TcpConnection, progress: boolean, now: Millisecon
     if (c.sendTimer !== "persist" || snd.wnd > 0) c.armSend("none", NEVER);
     return;
   }
-  if (progress) c.rtoAt = timeOutAt(c, now);
-  if (snd.recovery.reorderDelay > 0) c.armSend("reorder", Math.min(now + snd.recovery.reorderDelay, c.rtoAt));
+  const { recovery } = snd;
+  if (progress) recovery.rtoAt = timeOutAt(c, now);
+  if (recovery.reorderDelay > 0) c.armSend("reorder", Math.min(now + recovery.reorderDelay, recovery.rtoAt));
   else if (progress || c.sendTimer !== "rto") armProbeOrRto(c, now);
 }
 
 /** The oldest segment was sent again: it has a whole time-out to be acknowledged. */
 export function armAfterRetransmit(c: TcpConnection, now: Milliseconds): void {
-  c.rtoAt = timeOutAt(c, now);
-  if (c.sendTimer !== "reorder") c.armSend("rto", c.rtoAt);
+  const { recovery } = c.snd;
+  recovery.rtoAt = timeOutAt(c, now);
+  if (c.sendTimer !== "reorder") c.armSend("rto", recovery.rtoAt);
 }
 
 /** When the retransmission timer fires, or the user's patience ends (RFC 9293 §3.8.3). */
@@ -71,8 +74,9 @@ function connectDeadline(c: TcpConnection): Milliseconds {
 }
 
 function armProbeOrRto(c: TcpConnection, now: Milliseconds): void {
-  const at = c.snd.recovery.mayProbe ? Math.min(now + probeTimeout(c), c.rtoAt) : c.rtoAt;
-  c.armSend(at < c.rtoAt ? "probe" : "rto", at);
+  const { mayProbe, rtoAt } = c.snd.recovery;
+  const at = mayProbe ? Math.min(now + probeTimeout(c), rtoAt) : rtoAt;
+  c.armSend(at < rtoAt ? "probe" : "rto", at);
 }
 
 /** RFC 8985 §7.2. */
@@ -87,7 +91,7 @@ export function armPersist(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
   if (c.sendTimer !== "none" || snd.unsent <= 0 || snd.outstanding > 0 || !maySend(c.state)) return;
   c.persistCount = 0;
-  snd.stalledSince = now;
+  snd.stalledSince = Math.floor(now);
   c.armSend("persist", now + snd.rtt.rto);
 }
 
@@ -132,14 +136,14 @@ function onRto(c: TcpConnection, now: Milliseconds): void {
   snd.rtt.backoff++;
   snd.recovery.onTimeout(now);
   c.attachment.link.path?.suspect(c.local, c.remote, now);
-  c.rtoAt = timeOutAt(c, now);
-  c.armSend("rto", c.rtoAt);
+  snd.recovery.rtoAt = timeOutAt(c, now);
+  c.armSend("rto", snd.recovery.rtoAt);
   c.wantTurn();
 }
 
 /** RFC 8985 §6.3. The retransmission timer goes on below it, and may be what is due. */
 function onReorder(c: TcpConnection, now: Milliseconds): void {
-  if (now >= c.rtoAt) return onRto(c, now);
+  if (now >= c.snd.recovery.rtoAt) return onRto(c, now);
   c.snd.recovery.onReorderTimer(now);
   armAfterAck(c, false, now);
   c.wantTurn();
@@ -149,8 +153,8 @@ function onReorder(c: TcpConnection, now: Milliseconds): void {
 function onProbe(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
   if (snd.queue.count === 0) return;
-  c.rtoAt = timeOutAt(c, now);
-  c.armSend("rto", c.rtoAt);
+  snd.recovery.rtoAt = timeOutAt(c, now);
+  c.armSend("rto", snd.recovery.rtoAt);
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   const length = Math.min(snd.unsent, snd.mss);
   if (length > 0 && length <= window) {
@@ -201,8 +205,9 @@ export function hasten(c: TcpConnection, now: Milliseconds): void {
     c.snd.rtt.backoff = 0;
     c.snd.retransmits = 0;
     c.persistCount = 0;
-    c.rtoAt = now;
-    c.armSend(c.sendTimer === "syn" || c.sendTimer === "persist" ? c.sendTimer : "rto", now);
+    const other = c.sendTimer === "syn" || c.sendTimer === "persist";
+    if (!other) c.snd.recovery.rtoAt = now;
+    c.armSend(other ? c.sendTimer : "rto", now);
   } else if (isSynchronized(c.state) && c.state !== "TIME-WAIT") {
     sendAck(c, seqAdd(c.snd.una, -1), now);
   }

@@ -155,7 +155,7 @@ export function sendNew(c: TcpConnection, wanted: number, finFollows: boolean, n
   const length = sendData(c, snd.nxt, wanted, flags, true, now);
   if (length < 0) return -1;
   const fin = finFollows && length === wanted;
-  if (snd.queue.count === 0) snd.stalledSince = now;
+  if (snd.queue.count === 0) snd.stalledSince = Math.floor(now);
   snd.rate.onSend(snd.inFlight, now);
   snd.queue.now = now;
   let at = snd.nxt;
