@@ -14,7 +14,7 @@ import { createPrimitivesAead } from "../../src/crypto/primitives-aead.js";
 
 const arena = new Arena(1 << 20);
 /** Null where there is no code for the processor. */
-const runner: CallRunner | null = process.arch === "x64" ? callRunner() : null;
+const runner: CallRunner | null = ["x64", "arm64"].includes(process.arch) ? callRunner() : null;
 const backends: readonly AeadBackend[] = [
   ...(runner === null ? [] : [createPrimitivesAead(arena, runner)]),
   { ...createPrimitivesAead(arena, null), name: "openssl-primitives, call by call" },
