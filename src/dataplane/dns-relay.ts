@@ -7,7 +7,7 @@
  * it, as it would have a moment earlier, but it is not kept.
  */
 import { type Endpoint, type Milliseconds, writeEndpoint } from "../base/index.js";
-import { EAGAIN, EPOLLIN, sockets } from "../linux/index.js";
+import { EAGAIN, ECONNREFUSED, EPOLLIN, sockets } from "../linux/index.js";
 import type { UdpFlow, UdpReceiver } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import { DnsAnswers, QUESTION_MAX_BYTES } from "./dns-answers.js";
@@ -34,7 +34,11 @@ interface Waiting {
 }
 
 export class DnsRelay implements Source {
-  readonly counters: { repeated: number; asked: number } = { repeated: 0, asked: 0 };
+  readonly counters: { repeated: number; asked: number; unsent: number } = {
+    repeated: 0,
+    asked: 0,
+    unsent: 0,
+  };
   private readonly context: Context;
   private readonly responder: Endpoint;
   private readonly answers: DnsAnswers;
@@ -94,7 +98,11 @@ export class DnsRelay implements Source {
     arena.u8.copyWithin(waiting.question, offset, offset + waiting.length);
     arena.view.setUint16(offset, ourId);
     const result = sockets.write(arena, this.fd, offset, length);
-    if (result < 0 && result !== -EAGAIN) this.refuseAll();
+    if (result === -ECONNREFUSED) return this.refuseAll();
+    if (result >= 0) return;
+    // Longer than a datagram over IPv4 may be, or no room: lost, as on any network.
+    this.counters.unsent++;
+    waiting.flow = null;
   }
 
   onReady(_events: number, now: Milliseconds): void {

@@ -3,10 +3,10 @@
  * zone's answers. The question goes back byte for byte, so its case and any odd octets survive (RFC 4343;
  * resolvers that mix case on purpose check it).
  *
- * Specifications: RFC 1035 §4, RFC 6891, RFC 9619 (exactly one question). As with CoreDNS, names are compressed
- * (RFC 1035 §4.1.4) only where the answer does not fit otherwise; then each owner that is the question's name,
- * which the many records of a headless service all have. What still does not fit is truncated and asked
- * again over TCP.
+ * Specifications: RFC 1035 §4, RFC 6891, RFC 9619 (exactly one question). Each owner that is the question's name points
+ * to it (RFC 1035 §4.1.4), and no other name is compressed. So many records of a headless service fit, and the letter
+ * case of a question stands in one place of its answer, where the data plane puts that of whoever asks next
+ * (`dataplane/dns-answers.ts`). What does not fit is truncated and asked again over TCP.
  */
 import { decode, encode, type OptAnswer, type Question } from "dns-packet";
 import type { Zone } from "./zone.js";
@@ -56,7 +56,7 @@ export function respond(zone: Zone | null, query: Buffer, transport: "udp" | "tc
   const limit = transport === "tcp" ? TCP_MAX_BYTES : udpLimit(opt);
   const space = limit - HEADER_BYTES - questionBytes.length - (opt === null ? 0 : OPT_BYTES);
   if (opt !== null && opt.ednsVersion !== 0) {
-    return assemble(query, questionBytes, fit(REFUSED, space, questionBytes), RCODES.BADVERS, true);
+    return assemble(query, questionBytes, pack(REFUSED, space, questionBytes), RCODES.BADVERS, true);
   }
   const result =
     zone === null
@@ -67,7 +67,7 @@ export function respond(zone: Zone | null, query: Buffer, transport: "udp" | "tc
   return assemble(
     query,
     questionBytes,
-    fit(result, space, questionBytes),
+    pack(result, space, questionBytes),
     RCODES[result.rcode],
     opt !== null,
   );
@@ -132,25 +132,15 @@ function udpLimit(opt: OptAnswer | null): number {
   return Math.min(Math.max(opt.udpPayloadSize, UDP_PLAIN_BYTES), UDP_MAX_BYTES);
 }
 
-interface Fitted {
+interface Packed {
   bytes: Buffer;
   counts: [answers: number, authorities: number, additionals: number];
   truncated: boolean;
 }
 
-function fit(result: ZoneAnswer, space: number, question: Buffer): Fitted {
-  const plain = pack(result, space, null);
-  const all = result.answers.length + result.authority.length + result.additional.length;
-  const [answers, authorities, additionals] = plain.counts;
-  return answers + authorities + additionals === all ? plain : pack(result, space, question);
-}
-
-/**
- * RFC 2181 §9: additional records are left out silently, answers with TC.
- * @param question to compress owners against, or null
- */
-function pack(result: ZoneAnswer, space: number, question: Buffer | null): Fitted {
-  const name = question === null ? null : question.subarray(0, -QUESTION_TAIL_BYTES);
+/** RFC 2181 §9: additional records are left out silently, answers with TC. */
+function pack(result: ZoneAnswer, space: number, question: Buffer): Packed {
+  const name = letters(question.subarray(0, -QUESTION_TAIL_BYTES));
   const answers = take(result.answers, space, name);
   const complete = answers.length === result.answers.length;
   let left = space - sizeOf(answers);
@@ -165,13 +155,13 @@ function pack(result: ZoneAnswer, space: number, question: Buffer | null): Fitte
 }
 
 /** As many records as there is space for. */
-function take(records: readonly DnsRecord[], space: number, name: Buffer | null): Buffer[] {
+function take(records: readonly DnsRecord[], space: number, name: string): Buffer[] {
   const taken: Buffer[] = [];
   let left = space;
   for (const record of records) {
     const plain = encode({ answers: [record] }).subarray(HEADER_BYTES);
-    const pointed = name !== null && plain.subarray(0, name.length).equals(name);
-    const bytes = pointed ? Buffer.concat([QUESTION_POINTER, plain.subarray(name.length)]) : plain;
+    const asked = letters(plain.subarray(0, name.length)) === name;
+    const bytes = asked ? Buffer.concat([QUESTION_POINTER, plain.subarray(name.length)]) : plain;
     left -= bytes.length;
     if (left < 0) break;
     taken.push(bytes);
@@ -179,23 +169,28 @@ function take(records: readonly DnsRecord[], space: number, name: Buffer | null)
   return taken;
 }
 
+/** A name in its encoded form without regard to case (RFC 4343 §3): no other than ASCII letters have one, see `isOurs`. */
+function letters(name: Buffer): string {
+  return name.toString("latin1").toLowerCase();
+}
+
 function sizeOf(buffers: readonly Buffer[]): number {
   return buffers.reduce((total, { length }) => total + length, 0);
 }
 
 /** Nothing in the records points elsewhere than to the question, so the pieces are simply put together. */
-function assemble(query: Buffer, question: Buffer, fitted: Fitted, rcode: number, edns: boolean): Buffer {
+function assemble(query: Buffer, question: Buffer, packed: Packed, rcode: number, edns: boolean): Buffer {
   const asked = query.readUInt16BE(2) & (RD | CD);
   const authoritative = rcode === RCODES.NOERROR || rcode === RCODES.NXDOMAIN ? AA : 0;
   const header = Buffer.alloc(HEADER_BYTES);
   query.copy(header, 0, 0, 2);
-  header.writeUInt16BE(QR | authoritative | (fitted.truncated ? TC : 0) | asked | (rcode & 15), 2);
+  header.writeUInt16BE(QR | authoritative | (packed.truncated ? TC : 0) | asked | (rcode & 15), 2);
   header.writeUInt16BE(1, 4);
-  header.writeUInt16BE(fitted.counts[0], 6);
-  header.writeUInt16BE(fitted.counts[1], 8);
-  header.writeUInt16BE(fitted.counts[2] + (edns ? 1 : 0), 10);
+  header.writeUInt16BE(packed.counts[0], 6);
+  header.writeUInt16BE(packed.counts[1], 8);
+  header.writeUInt16BE(packed.counts[2] + (edns ? 1 : 0), 10);
   return Buffer.concat(
-    edns ? [header, question, fitted.bytes, optRecord(rcode)] : [header, question, fitted.bytes],
+    edns ? [header, question, packed.bytes, optRecord(rcode)] : [header, question, packed.bytes],
   );
 }
 

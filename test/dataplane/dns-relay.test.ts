@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { decode } from "dns-packet";
 import t, { type Test } from "tap";
 import { DnsResponder } from "../../src/dns/index.js";
+import type { UdpFlow } from "../../src/netstack/index.js";
 import { edns, query } from "../dns/packets.js";
 import { makeZone } from "../dns/world.js";
 import { APPLICATION, DNS, World } from "./world.js";
@@ -55,14 +56,14 @@ t.test("what was answered before is answered without the responder, and leaves n
   const { dns } = world.laptop;
   const first = await answerTo(world, new Asker(world), query(NAME));
   t.match(decode(first), { id: 0x1234, rcode: "NOERROR", answers: [{ name: NAME, data: "198.18.0.7" }] });
-  t.same(dns.counters, { asked: 1, repeated: 0 });
+  t.match(dns.counters, { asked: 1, repeated: 0 });
   t.same(world.laptop.counts(), { tcp: 0, udp: 1 });
   t.match(world.laptop.flows(0), [{ protocol: "udp", name: "dns", destination: "198.18.0.2:53" }]);
 
   await responder.close();
   const again = await answerTo(world, new Asker(world), withId(query(NAME), 77));
   t.strictSame(again, withId(first, 77));
-  t.same(dns.counters, { asked: 1, repeated: 1 });
+  t.match(dns.counters, { asked: 1, repeated: 1 });
   t.same(world.laptop.counts(), { tcp: 0, udp: 1 }, "another socket, and no other flow");
 });
 
@@ -89,12 +90,12 @@ t.test("RFC 4343: whoever mixes letter case gets his own back", async t => {
   const { world } = await withResponder(t);
   const asker = new Asker(world);
   for (const name of [NAME, "FrontEnd.shop.svc.cluster.local", "fRONTeND.shop.svc.cluster.local"]) {
-    for (const what of ["asked", "repeated"]) {
+    for (const what of ["once", "again"]) {
       const { questions, answers } = decode(await answerTo(world, asker, query(name)));
       t.match({ questions, answers }, { questions: [{ name }], answers: [{ name }] }, `${name} ${what}`);
     }
   }
-  t.same(world.laptop.dns.counters, { asked: 3, repeated: 3 });
+  t.match(world.laptop.dns.counters, { asked: 1, repeated: 5 });
 });
 
 t.test("a change of names shows in the very next answer", async t => {
@@ -110,7 +111,7 @@ t.test("a change of names shows in the very next answer", async t => {
     responder.setZone(makeZone({ serial: next }));
     t.same([await serial(), await serial(), await serial()], [next, next, next]);
   }
-  t.same(world.laptop.dns.counters, { asked: 4, repeated: 7 });
+  t.match(world.laptop.dns.counters, { asked: 4, repeated: 7 });
 });
 
 t.test("an answer on its way during a change is delivered and not repeated", async t => {
@@ -155,6 +156,26 @@ t.test("an answer on its way during a change is delivered and not repeated", asy
     0x1234,
     "and the one that nobody asked for went nowhere",
   );
+});
+
+t.test("RFC 768: a question that no datagram of IPv4 carries is lost, and nobody else's", async t => {
+  const { world } = await withResponder(t);
+  const { dns } = world.laptop;
+  const { context } = world;
+  const askers = ["frontend", "dual.shop"].map(name => {
+    const asker = new Asker(world);
+    asker.ask(query(name));
+    return asker;
+  });
+  // The responder is in this process: it answers when this test waits, and not before.
+  while (dns.counters.asked < 2) context.loop.turn(1);
+  const refused: string[] = [];
+  const flow = { refuse: (why: string) => refused.push(why) } as unknown as UdpFlow;
+  dns.ask(flow, context.scratchDatagram, 65_508);
+  t.match(dns.counters, { asked: 3, unsent: 1 });
+  await world.until("the others' answers", () => askers.every(({ heard }) => heard.length > 0));
+  for (const { heard } of askers) t.match(decode(heard[0] as Buffer), { rcode: "NOERROR" });
+  t.same(refused, []);
 });
 
 t.test("junk is survived; a responder that is gone is said", async t => {

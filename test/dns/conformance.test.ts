@@ -131,7 +131,9 @@ t.test(`${QUESTIONS.length} questions, six ways`, async t => {
         const fold = (lines: string[]): string[] => lines.map(line => line.toLowerCase());
         // In the tight sizes additional records may be left out silently (RFC 2181 §9).
         const wanted =
-          limitBytes > 512 ? expected : expected.filter(line => !line.startsWith("+") || got.includes(line));
+          limitBytes > 512
+            ? expected
+            : expected.filter(line => !line.startsWith("+") || fold(got).includes(line.toLowerCase()));
         if (asked === name) t.strictSame(got, wanted.map(stripDot), what);
         else if (fold(got).join("\n") !== fold(wanted.map(stripDot)).join("\n")) t.same(got, wanted, what);
       }

@@ -32,11 +32,18 @@ export function edns(udpPayloadSize: number, ednsVersion: number = 0): Partial<P
   };
 }
 
+/** RFC 7873 §4.1: with a client's cookie of eight bytes. */
+export function cookie(data: Buffer): Partial<Packet> {
+  const [opt] = edns(1232).additionals as [object];
+  return { additionals: [{ ...opt, options: [{ code: 10, data }] }] as never };
+}
+
 const SEEDS: readonly Buffer[] = [
   query("frontend.shop.svc.cluster.local"),
   query("frontend.shop.svc.cluster.local", edns(1232)),
   query("7.0.18.198.in-addr.arpa"),
   query("frontend", edns(512)),
+  query("frontend.shop", cookie(Buffer.alloc(8, 7))),
   query("_pg._tcp.db.shop.svc.cluster.local", {
     questions: [{ name: "db.shop", type: "SRV", class: "IN" }],
   }),

@@ -1,6 +1,7 @@
 /** Names on the laptop: the responder through the TUN device, alone and beside a bulk transfer. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Packets } from "../dns/packets.js";
 import { catalogText } from "./catalog.js";
 import { type Czctl, makeTeamspace } from "./czctl.js";
 import { assert, assertEqual, type Lab, lab } from "./lab.js";
@@ -35,6 +36,21 @@ missing.shop.svc.cluster.local A
 dns-version.cluster.local TXT
 `;
 
+/** As resolvers ask that mix letter case against forgers (0x20); the same ones each time, and none like another. */
+function mixedCase(text: string, variants: number): string {
+  const packets = new Packets(variants);
+  const mixed = (name: string): string =>
+    name.replaceAll(/[a-z]/g, each => (packets.random(2) === 0 ? each.toUpperCase() : each));
+  return Array.from({ length: variants }, () => text.replaceAll(/^\S+/gm, mixed)).join("");
+}
+
+/** How many questions the data plane has answered itself, and passed on. */
+async function countQuestions(czctl: Czctl): Promise<{ repeated: number; asked: number }> {
+  const { "dns.repeated": repeated = 0, "dns.asked": asked = 0 } =
+    (await czctl.status()).dataplane?.counters ?? {};
+  return { repeated, asked };
+}
+
 /** Processor time that a process has used, in ms (proc_pid_stat(5): fields 14 and 15, in hundredths). */
 function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
@@ -46,11 +62,16 @@ function cpuMs(pid: number): number {
  * of that figure, so beside it stands what a question costs: processor time of the responder's process (the
  * daemon) and of the data plane (beside a bulk transfer: with that one's).
  */
-async function dnsperf({ laptop }: Lab, czctl: Czctl, clients: number): Promise<string> {
+async function dnsperf(
+  { laptop }: Lab,
+  czctl: Czctl,
+  clients: number,
+  questions: string = QUESTIONS,
+): Promise<string> {
   const { dns, pid, dataplane } = await czctl.status();
   const server = dns[0] ?? "";
   const file = join(laptop.dir, "questions");
-  writeFileSync(file, QUESTIONS);
+  writeFileSync(file, questions);
   const pids = [pid, dataplane?.pid ?? 0];
   const before = pids.map(cpuMs);
   const output = await laptop.run("dnsperf", [
@@ -126,7 +147,38 @@ await lab(import.meta.url, async l => {
     }
     return `${asked} questions while the rules changed four times`;
   });
+  await check(
+    "dig: letters in any case and a cookie of its own each time, answered by the data plane",
+    async () => {
+      const name = "speed.infra.svc.cluster.local.";
+      const before = await countQuestions(czctl);
+      for (const asked of [name, name.toUpperCase(), ...mixedCase(name, 8).split(/(?<=\.)(?=speed)/i)]) {
+        const said = await laptop.run("dig", [`@${server}`, "+tries=1", "+time=3", "+qr", asked]);
+        assertEqual(said.match(/COOKIE: [0-9a-f]{16}$/gm)?.length, 1, "cookies, in the question alone");
+        assertEqual(/^;(\S+)\s+IN\s+A\n\n;; ANSWER/m.exec(said)?.[1], asked, "the question's name");
+        assert(/status: NOERROR.*\n.*ANSWER: 1/.test(said), said);
+        assert(!/malformed|mismatch/i.test(said), said);
+      }
+      const { repeated, asked } = await countQuestions(czctl);
+      assertEqual(asked - before.asked, 1, "questions passed on");
+      assertEqual(repeated - before.repeated, 9, "questions answered here");
+      return undefined;
+    },
+    { needs: ["dig"] },
+  );
   await check("dnsperf, 20 clients", () => dnsperf(l, czctl, 20), { needs: ["dnsperf"] });
+  await check(
+    "dnsperf, 20 clients, letters in random case",
+    async () => {
+      const before = await countQuestions(czctl);
+      const said = await dnsperf(l, czctl, 20, mixedCase(QUESTIONS, 500));
+      const { asked } = await countQuestions(czctl);
+      // The first ones are all asked before one is answered.
+      assert(asked - before.asked < 500, `${asked - before.asked} questions passed on`);
+      return `${said}; ${asked - before.asked} passed on`;
+    },
+    { needs: ["dnsperf"] },
+  );
   await check(
     "dnsperf, 20 clients, beside a bulk download",
     async () => {
