@@ -4,12 +4,13 @@
  */
 import type { DataplaneStatus, FromDataplane, ToDataplane } from "../api/index.js";
 import { Address, BlockPool, CzctlError, ENDPOINT_BYTES } from "../base/index.js";
-import { createArena, dropPrivileges, Poller } from "../linux/index.js";
+import { createArena, dropPrivileges, Poller, ThreadPlacement, threadCpuMs } from "../linux/index.js";
 import { type Context, StreamQueue } from "./context.js";
 import { DialLimit } from "./dial-limit.js";
 import { LineChannel } from "./line-channel.js";
 import { Loop } from "./loop.js";
 import { Running, type Start } from "./running.js";
+import { StayPut } from "./stay-put.js";
 import { compactHeap, Tidier } from "./tidier.js";
 
 /** Virtual size; pages become resident as they are used. */
@@ -47,6 +48,7 @@ export class Dataplane {
     });
     this.loop.addMachine(dials);
     this.loop.addMachine(streams);
+    this.loop.addMachine(new StayPut(new ThreadPlacement(), threadCpuMs));
     this.loop.addMachine(new Tidier(arena, pool, compactHeap));
   }
 

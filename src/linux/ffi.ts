@@ -68,6 +68,9 @@ export interface LibC {
   readonly epollPwait2: Call<[Fd, Pointer, number, Pointer, Pointer]> | null;
   readonly clockGettime: Call<[number, Pointer]>;
   readonly prctl: Call<[number, number, number, number, number]>;
+  readonly schedGetcpu: Call<[]>;
+  readonly schedGetaffinity: Call<[number, number, Pointer]>;
+  readonly schedSetaffinity: Call<[number, number, Pointer]>;
   /** For calls that libc has no name for. */
   readonly syscall: Call<[number, number, Pointer, number, number]>;
   readonly capset: Call<[Pointer, Pointer]>;
@@ -105,6 +108,9 @@ export const libc: LibC = {
   epollPwait2: bindOptional("epoll_pwait2", INT, [INT, PTR, INT, PTR, PTR]),
   clockGettime: bind("clock_gettime", INT, [INT, PTR]),
   prctl: bind("prctl", INT, [INT, "ulong", "ulong", "ulong", "ulong"]),
+  schedGetcpu: bind("sched_getcpu", INT, []),
+  schedGetaffinity: bind("sched_getaffinity", INT, [INT, SIZE, PTR]),
+  schedSetaffinity: bind("sched_setaffinity", INT, [INT, SIZE, PTR]),
   syscall: bind("syscall", "long", ["long", "long", PTR, "ulong", "ulong"]),
   capset: bind("capset", INT, [PTR, PTR]),
   mmap: bind("mmap", PTR, [PTR, SIZE, INT, INT, INT, "long"]),

@@ -21,6 +21,7 @@ export * from "./links.js";
 export * from "./memory.js";
 export * from "./monitor.js";
 export { kernelPathMtu } from "./path-mtu.js";
+export * from "./placement.js";
 export * from "./privilege.js";
 export * from "./routes.js";
 export * from "./rules.js";

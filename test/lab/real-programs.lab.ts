@@ -269,6 +269,37 @@ async function newService({ laptop, check }: Lab, agent: Agent): Promise<void> {
   });
 }
 
+/** Processors that the process's first thread may run on: in a data plane, the one that carries packets. */
+function processors(pid: number): string {
+  return /^Cpus_allowed_list:\s*(.+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "";
+}
+
+async function placement({ laptop, cluster, check }: Lab, agent: Agent): Promise<void> {
+  await check(
+    "a data plane that stays on its processor in a transfer is free afterwards",
+    async () => {
+      const pid = agent.dataplanePid();
+      const before = processors(pid);
+      const server = await startIperf(cluster, ADDRESS.speed);
+      let looks = 0;
+      let held = 0;
+      const timer = setInterval(() => {
+        looks++;
+        if (processors(pid) !== before) held++;
+      }, 10);
+      try {
+        await runIperf(laptop, "speed.infra", "down", 1, ["--version4"]);
+      } finally {
+        clearInterval(timer);
+        await server.stop();
+      }
+      await eventually("free", async () => assertEqual(processors(pid), before, "processors"));
+      return `held at ${held} of ${looks} looks`;
+    },
+    { needs: ["iperf3"] },
+  );
+}
+
 /** Descriptors that the agent's data plane holds. */
 function descriptors(agent: Agent): number {
   return readdirSync(`/proc/${agent.dataplanePid()}/fd`).length;
@@ -289,6 +320,7 @@ await lab(import.meta.url, async l => {
   await dns(l, () => address("dns.infra", 4));
   await speed(l, () => address("speed.infra", 6));
   if (tunnel === null) return;
+  await placement(l, tunnel.agent);
   await l.check(
     "the data plane that began it all is still the same, and has let go of every flow",
     async () => {
