@@ -9,7 +9,7 @@ import type { Milliseconds } from "../../base/index.js";
 import { DUPLICATE_ACK_THRESHOLD } from "./constants.js";
 import type { RttEstimator } from "./rtt.js";
 import { LOST, RETRANSMITTED, SACKED, SENT_AT, type SentQueue } from "./sent-queue.js";
-import { type Seq, seqLeq, seqLt } from "./seq.js";
+import { type Seq, seqDistance, seqLt } from "./seq.js";
 
 /** Recoveries after which a widened reordering window is narrowed again (§6.2 step 4). */
 const REO_WND_PERSIST = 16;
@@ -57,7 +57,7 @@ export class Rack {
     // An ACK this soon after a retransmission, or that echoes an older segment, is the original's (step 2).
     if (again && (this.echoIsOlder || rtt < estimator.minRtt)) return;
     this.rtt = rtt;
-    if (!this.started || sentAfter(sentAt, end, this.xmitTs, this.endSeq)) {
+    if (!this.started || this.compare(queue, index) > 0) {
       this.started = true;
       this.xmitTs = sentAt;
       this.endSeq = end;
@@ -90,12 +90,11 @@ export class Rack {
     for (let i = 0; i < queue.count; i++) {
       const flags = queue.flagsOf(i);
       if ((flags & (SACKED | LOST)) !== 0) continue;
-      const sentAt = queue.sentAt(i);
-      if (!sentAfter(this.xmitTs, this.endSeq, sentAt, queue.endOf(i))) {
+      if (this.compare(queue, i) >= 0) {
         if ((flags & RETRANSMITTED) === 0) break;
         continue;
       }
-      const remaining = sentAt + patience - now;
+      const remaining = queue.sentAt(i) + patience - now;
       if (remaining <= 0) {
         queue.markLost(i);
         this.newlyLostBytes += queue.lengthOf(i);
@@ -106,13 +105,18 @@ export class Rack {
     return wait;
   }
 
+  /**
+   * RACK_sent_after: above 0 when entry `index` was sent after what RACK.xmit_ts and RACK.end_seq are of, by time, then by
+   * sequence number. Times do not cross the call: two doubles that did were boxed, 32 bytes per segment.
+   */
+  private compare(queue: SentQueue, index: number): number {
+    const sentAt = queue.stamps[queue.stampsAt(index) + SENT_AT] as number;
+    if (sentAt !== this.xmitTs) return sentAt > this.xmitTs ? 1 : -1;
+    return seqDistance(queue.endOf(index), this.endSeq);
+  }
+
   private reorderingWindow(queue: SentQueue, rtt: RttEstimator, inRecovery: boolean): Milliseconds {
     if (!this.reorderingSeen && (inRecovery || queue.sackedCount >= DUPLICATE_ACK_THRESHOLD)) return 0;
     return Math.max(Math.min((this.reoWndMult * rtt.minRtt) / 4, rtt.srtt), MIN_REO_WND_MS);
   }
-}
-
-/** RACK_sent_after: by time, then by sequence number. */
-function sentAfter(time1: Milliseconds, end1: Seq, time2: Milliseconds, end2: Seq): boolean {
-  return time1 > time2 || (time1 === time2 && !seqLeq(end1, end2));
 }
