@@ -6,18 +6,14 @@
 import type { ChildProcess } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type CatalogEvent,
-  CONTROL_PORT,
-  type DataplaneStatus,
-  type FlowStatus,
-  type FromDataplane,
-  type LinkState,
-  type PeerConfig,
-  type Problem,
-  type Route,
-  type ToDataplane,
-  type Tuning,
+import type {
+  CatalogEvent,
+  DataplaneStatus,
+  FlowStatus,
+  FromDataplane,
+  LinkState,
+  Problem,
+  Route,
 } from "../api/index.js";
 import { LineLimiter, type Logger, type Prefix } from "../base/index.js";
 import { Catalog, type VirtualPair } from "../catalog/index.js";
@@ -25,9 +21,9 @@ import { type DataplaneExit, DataplaneProcess, spawnDataplane } from "../datapla
 import { CatalogClient } from "./catalog-client.js";
 import { isTooMany, SERVICES_MAX } from "./catalog-events.js";
 import { AgentEndpoint } from "./endpoint.js";
+import { agentPeer, type DataplaneSetting, startMessage } from "./start-message.js";
 import type { Space } from "./state.js";
 
-const KEEPALIVE_SECONDS = 25;
 const RESOLVE_RETRY_MS = 1_000;
 const SPAWN_RETRY_MS = 1_000;
 /** Before the n-th restart in a row of a data plane that did not live `SETTLED_MS`; the last one repeats. */
@@ -37,16 +33,10 @@ const SETTLED_MS = 10_000;
 const REPORTS_PER_SECOND = 10;
 const BURST_REPORTS = 50;
 
-export interface SessionOptions {
+export interface SessionOptions extends DataplaneSetting {
   space: Space;
-  tun: { fd: number; mtu: number; tso: boolean };
-  dns: { addresses: string[]; udpPort: number; tcpPort: number };
   /** Prefixes of virtual addresses. */
   ours: readonly Prefix[];
-  controlSocketPath: string;
-  uapiSocketPath?: string;
-  runAs?: { uid: number; gid: number };
-  tuning: Tuning;
   log: Logger;
   /** Catalog, link or problem changed. */
   onChange(): void;
@@ -200,43 +190,8 @@ export class Session {
       onMessage: message => this.#takeMessage(message),
       onExit: exit => this.#dataplaneGone(exit),
     });
-    this.#dataplane.send(this.#startMessage());
+    this.#dataplane.send(startMessage(this.#options, this.space.credential, this.#endpoint.current));
     this.#dataplane.send({ type: "routes", routes: this.#routes });
-  }
-
-  #startMessage(): ToDataplane {
-    const { tun, dns, controlSocketPath, uapiSocketPath, runAs, tuning } = this.#options;
-    const { credential } = this.space;
-    return {
-      type: "start",
-      role: "laptop",
-      privateKey: credential.privateKey,
-      innerAddresses: credential.innerAddresses,
-      mtu: credential.mtu,
-      listenPort: 0,
-      peers: [this.#peer()],
-      tun: { fd: 4, mtu: tun.mtu, tso: tun.tso },
-      dns,
-      control: {
-        socketPath: controlSocketPath,
-        remote: `${credential.agent.innerAddresses[0]}:${CONTROL_PORT}`,
-      },
-      ...(uapiSocketPath === undefined ? {} : { uapiSocketPath }),
-      ...(runAs === undefined ? {} : { runAs }),
-      tuning,
-    };
-  }
-
-  #peer(): PeerConfig {
-    const { agent, presharedKey } = this.space.credential;
-    return {
-      publicKey: agent.publicKey,
-      presharedKey,
-      ...(this.#endpoint.current === null ? {} : { endpoint: this.#endpoint.current }),
-      // Cluster addresses may be any; only this peer is asked for them, and only flows that we opened are taken.
-      allowedIps: ["0.0.0.0/0", "::/0"],
-      persistentKeepaliveSeconds: KEEPALIVE_SECONDS,
-    };
   }
 
   #dataplaneGone(exit: DataplaneExit): void {
@@ -292,7 +247,11 @@ export class Session {
     // Whoever was shown the door needs no other reason for the silence behind it.
     if (this.problem?.code !== "DEVICE_REVOKED") this.#setProblem(await this.#diagnose());
     const changed = await this.#endpoint.advance();
-    if (changed) this.#dataplane?.send({ type: "peers", set: [this.#peer()] });
+    if (changed)
+      this.#dataplane?.send({
+        type: "peers",
+        set: [agentPeer(this.space.credential, this.#endpoint.current)],
+      });
   }
 
   /** What is wrong right now, by looking. */

@@ -37,59 +37,7 @@ export function addAgentCommands(program: Program): void {
       .command(
         "run",
         "Run the agent in the foreground; it needs no privilege",
-        own =>
-          withLog(own)
-            .option("catalog", {
-              type: "string",
-              requiresArg: true,
-              description: "YAML file with the services, watched for changes",
-            })
-            .option("kubernetes", {
-              type: "boolean",
-              description: "Offer the services of the cluster: the one it runs in, or that of --kubeconfig",
-            })
-            .option("kubeconfig", {
-              type: "string",
-              requiresArg: true,
-              description: "Kubeconfig file, outside the cluster [KUBECONFIG, ~/.kube/config]",
-            })
-            .option("namespaces", {
-              type: "string",
-              array: true,
-              requiresArg: true,
-              description: "Only these namespaces of the cluster [all]",
-            })
-            .option("secret", {
-              type: "string",
-              requiresArg: true,
-              description: "Secret that holds agent.json and peers.json; --dir becomes its copy",
-            })
-            .option("policy", {
-              type: "string",
-              requiresArg: true,
-              description: "ConfigMap that holds policy.yaml",
-            })
-            .option("metrics-port", {
-              type: "number",
-              requiresArg: true,
-              description: "TCP port of /metrics, /healthz and /readyz [none]",
-            })
-            .option("metrics-address", {
-              type: "string",
-              requiresArg: true,
-              description: "Address that these are served at; any: every one of the machine [127.0.0.1]",
-            })
-            .option("drain-seconds", {
-              type: "number",
-              requiresArg: true,
-              description: "How long open connections may go on when the agent is told to stop [0]",
-            })
-            .conflicts("catalog", "kubernetes")
-            .implies("secret", "kubernetes")
-            .implies("metrics-address", "metrics-port")
-            .implies("policy", "secret")
-            .implies("kubeconfig", "kubernetes")
-            .implies("namespaces", "kubernetes"),
+        own => runOptions(own),
         flags => run(flags),
       )
       .command(
@@ -138,6 +86,60 @@ const initOptions = <T>(y: Argv<T>) =>
       requiresArg: true,
       description: "IPv4 network for agent and devices inside the tunnel [100.126.0.0/16]",
     });
+
+const runOptions = <T>(y: Argv<T>) =>
+  withLog(y)
+    .option("catalog", {
+      type: "string",
+      requiresArg: true,
+      description: "YAML file with the services, watched for changes",
+    })
+    .option("kubernetes", {
+      type: "boolean",
+      description: "Offer the services of the cluster: the one it runs in, or that of --kubeconfig",
+    })
+    .option("kubeconfig", {
+      type: "string",
+      requiresArg: true,
+      description: "Kubeconfig file, outside the cluster [KUBECONFIG, ~/.kube/config]",
+    })
+    .option("namespaces", {
+      type: "string",
+      array: true,
+      requiresArg: true,
+      description: "Only these namespaces of the cluster [all]",
+    })
+    .option("secret", {
+      type: "string",
+      requiresArg: true,
+      description: "Secret that holds agent.json and peers.json; --dir becomes its copy",
+    })
+    .option("policy", {
+      type: "string",
+      requiresArg: true,
+      description: "ConfigMap that holds policy.yaml",
+    })
+    .option("metrics-port", {
+      type: "number",
+      requiresArg: true,
+      description: "TCP port of /metrics, /healthz and /readyz [none]",
+    })
+    .option("metrics-address", {
+      type: "string",
+      requiresArg: true,
+      description: "Address that these are served at; any: every one of the machine [127.0.0.1]",
+    })
+    .option("drain-seconds", {
+      type: "number",
+      requiresArg: true,
+      description: "How long open connections may go on when the agent is told to stop [0]",
+    })
+    .conflicts("catalog", "kubernetes")
+    .implies("secret", "kubernetes")
+    .implies("metrics-address", "metrics-port")
+    .implies("policy", "secret")
+    .implies("kubeconfig", "kubernetes")
+    .implies("namespaces", "kubernetes");
 
 type AgentFlags<Own = object> = Flags<Own & { dir: string | undefined }>;
 
