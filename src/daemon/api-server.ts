@@ -12,6 +12,9 @@ import { messageOf } from "./warnings.js";
 
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
+/** For answers under way when the daemon ends. */
+const CLOSE_MS = 500;
+
 export type Handlers = {
   [Name in OperationName]: (
     request: DaemonOperations[Name]["request"],
@@ -54,6 +57,16 @@ export async function serveApi(socketPath: string, handlers: Handlers, log: Logg
   }
   chmodSync(socketPath, 0o660);
   return server;
+}
+
+/** After the answers under way. */
+export async function closeApi(server: Server): Promise<void> {
+  await new Promise<void>(resolve => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+    // A request that never ends keeps nothing alive.
+    setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+  });
 }
 
 /**

@@ -12,35 +12,28 @@
  */
 import type { Server } from "node:http";
 import { join } from "node:path";
-import { CONTROL_SOCKET, type Problem, type Route, type Settings, type UpSummary } from "../api/index.js";
-import { CzctlError, type Logger, Prefix } from "../base/index.js";
-import {
-  type PlacedService,
-  parseRules,
-  placeServices,
-  VirtualAddresses,
-  virtualRoutes,
-} from "../catalog/index.js";
+import { CONTROL_SOCKET, type Problem, type Settings, type UpSummary } from "../api/index.js";
+import { CzctlError, type Logger } from "../base/index.js";
 import type { ResponderPorts } from "../dns/index.js";
-import { type Measured, serveMetrics } from "../telemetry/index.js";
+import { Addressing } from "./addressing.js";
 import type { Ahead } from "./ahead.js";
-import { type Handlers, serveApi } from "./api-server.js";
+import { closeApi, type Handlers, serveApi } from "./api-server.js";
 import { type DaemonParts, daemonStatus, upSummary } from "./daemon-status.js";
 import { type Device, openDevice } from "./device.js";
-import { daemonMetrics } from "./metrics.js";
+import { Leaving } from "./leaving.js";
+import { DaemonMetrics } from "./metrics.js";
 import { Names } from "./names.js";
 import { NetworkWatch } from "./network-watch.js";
 import { type StateOperation, stateOperations } from "./operations.js";
+import { Pace } from "./pace.js";
 import { RangeKeeper } from "./range-keeper.js";
 import { serviceRows } from "./service-rows.js";
 import { Session } from "./session.js";
-import { loadState, type State, saveState, selectedSpace } from "./state.js";
+import { StateFile, selectedSpace } from "./state.js";
 import { messageOf, problemError, Warnings } from "./warnings.js";
 
 /** Between two runs of `reconcile`: a burst of catalog changes costs a few runs, and none waits noticeably. */
 const RECONCILE_PAUSE_MS = 100;
-/** For answers under way when the daemon ends. */
-const API_CLOSE_MS = 500;
 /** `nobody`: where the data plane's privileges end. */
 const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
 
@@ -62,33 +55,29 @@ export interface DaemonOptions {
 
 export class Daemon {
   #options: DaemonOptions;
-  #state: State;
+  readonly #file: StateFile;
   #startedAt: number = performance.now();
   #device!: Device;
-  #virtual!: VirtualAddresses;
+  #addressing!: Addressing;
   #names!: Names;
   #responderPorts!: ResponderPorts;
   #session!: Session;
   #network: NetworkWatch | undefined;
   #rangeKeeper: RangeKeeper | undefined;
-  /** Ranges of virtual addresses that are or were ours: no agent is in there. */
-  #ours: Prefix[] = [];
-  /** Routes to old virtual addresses that open flows still use. */
-  #oldRoutes: readonly Route[] = [];
   /** The session's credential: another one needs another session. */
   #sessionKey = "";
-  #placed: readonly PlacedService[] = [];
   #warnings: Warnings;
-  #savedState = "";
   /** `reconcile` has run for this session. */
   #reconciled = false;
-  #reconcileTimer: NodeJS.Timeout | undefined;
-  #lastReconcileAt = Number.NEGATIVE_INFINITY;
-  #watchers = new Set<() => void>();
+  readonly #pace: Pace = new Pace(RECONCILE_PAUSE_MS, () => {
+    this.#reconcile();
+    // The first catalog is not kept waiting for the run without one.
+    return this.#session.catalog.synced;
+  });
   #server: Server | undefined;
-  #metrics: Server | undefined;
+  readonly #metrics: DaemonMetrics = new DaemonMetrics(() => this.#parts);
   #stopping: Promise<void> | undefined;
-  #leftover: Problem | null = null;
+  readonly #leaving: Leaving;
   #ahead: Ahead | null;
   /** Changes of session, one after the other. */
   #switching: Promise<void> = Promise.resolve();
@@ -109,33 +98,37 @@ export class Daemon {
     this.#options = options;
     this.#ahead = options.ahead;
     this.#warnings = new Warnings(options.log);
-    this.#state = loadState(options.settings.stateDir);
-    this.#savedState = JSON.stringify(this.#state);
+    this.#leaving = new Leaving(options.log);
+    this.#file = new StateFile(options.settings.stateDir);
   }
 
   async #start(): Promise<void> {
     const { settings, log, progress } = this.#options;
-    selectedSpace(this.#state);
+    selectedSpace(this.#file.state);
     progress("creating the network device");
     this.#device = await openDevice({
       wantedRange: settings.serviceRange,
-      lastRange: this.#state.serviceRange,
-      ula: this.#state.ula,
+      lastRange: this.#file.state.serviceRange,
+      ula: this.#file.state.ula,
       tso: !settings.tuning.disableOffloads.includes("tso"),
       tunFile: this.#ahead?.tunFile,
       log,
     });
-    this.#state.serviceRange = this.#device.range.toString();
-    this.#ours = [this.#device.range, this.#device.ula];
+    this.#file.state.serviceRange = this.#device.range.toString();
+    this.#addressing = new Addressing(this.#device);
     this.#names = new Names({
       settings,
       link: this.#device.index,
       log,
-      onHostsLost: () => this.#schedule(),
+      onHostsLost: () => this.#pace.ask(),
     });
     this.#responderPorts = await this.#names.start();
     this.#server = await serveApi(settings.socketPath, this.#handlers(), log);
-    await this.#serveMetrics();
+    if (settings.metricsPort !== undefined) {
+      // The services matter more.
+      const failed = (error: unknown): void => this.#warnings.set("metrics", messageOf(error));
+      await this.#metrics.serve(settings.metricsPort).catch(failed);
+    }
     this.#openSession();
     this.#watchNetwork();
     const { name, range, ula, tso } = this.#device;
@@ -143,25 +136,24 @@ export class Daemon {
   }
 
   #openSession(): void {
-    const space = selectedSpace(this.#state);
+    const space = selectedSpace(this.#file.state);
     const { settings, log, dataplaneEntry, progress } = this.#options;
-    const { range, ula, fd, mtu, tso, uapiSocketPath } = this.#device;
+    const { fd, mtu, tso, uapiSocketPath } = this.#device;
     this.#sessionKey = JSON.stringify([space.name, space.credential]);
-    this.#virtual = new VirtualAddresses(range, ula, space.addresses);
-    this.#placed = [];
+    this.#addressing.open(space);
     this.#reconciled = false;
-    const { v4, v6 } = this.#virtual.dns;
+    const { v4, v6 } = this.#addressing.virtual.dns;
     const session = new Session({
       space,
       tun: { fd, mtu, tso },
       dns: { addresses: [v4.toString(), v6.toString()], ...this.#responderPorts },
-      ours: this.#ours,
+      ours: this.#addressing.ours,
       controlSocketPath: join(settings.stateDir, CONTROL_SOCKET),
       ...(uapiSocketPath === null ? {} : { uapiSocketPath }),
       runAs: UNPRIVILEGED,
       tuning: settings.tuning,
       log,
-      onChange: () => this.#schedule(),
+      onChange: () => this.#pace.ask(),
       onDeviceGone: () => this.#options.onDeviceGone(),
       ...(dataplaneEntry === undefined ? {} : { entry: dataplaneEntry }),
       ...(this.#ahead === null ? {} : { ahead: this.#ahead.dataplane }),
@@ -170,7 +162,7 @@ export class Daemon {
     this.#session = session;
     progress(`connecting to ${session.endpoint}`);
     session.start().catch(error => log.error("cannot start the session", { error }));
-    this.#schedule();
+    this.#pace.ask();
   }
 
   #watchNetwork(): void {
@@ -181,7 +173,7 @@ export class Daemon {
       log,
       flows: () => this.#session.flows().catch(() => []),
       onMoved: () => this.#rangeMoved(),
-      onChange: () => this.#schedule(),
+      onChange: () => this.#pace.ask(),
     });
     this.#rangeKeeper = keeper;
     let checks = Promise.resolve();
@@ -195,24 +187,11 @@ export class Daemon {
     });
   }
 
-  /** New addresses for everything; what is open at the old ones goes on there. */
   #rangeMoved(): void {
-    const { range, ula } = this.#device;
-    this.#ours.push(range);
-    this.#state.serviceRange = range.toString();
-    this.#oldRoutes = [...this.#oldRoutes, ...virtualRoutes(this.#placed)];
-    this.#virtual = new VirtualAddresses(range, ula, this.#virtual.toJSON());
-    this.#session.setDns(this.#virtual.dns);
-    this.#schedule();
-  }
-
-  /** Those whose service is still consumed, and still the same. */
-  #drainingRoutes(routes: readonly Route[]): Route[] {
-    const kept = new Set(this.#rangeKeeper?.kept.map(String));
-    this.#oldRoutes = this.#oldRoutes.filter(({ virtual }) => kept.has(virtual));
-    return this.#oldRoutes.filter(old =>
-      routes.some(({ name, target }) => name === old.name && target === old.target),
-    );
+    this.#file.state.serviceRange = this.#device.range.toString();
+    this.#addressing.rangeMoved();
+    this.#session.setDns(this.#addressing.virtual.dns);
+    this.#pace.ask();
   }
 
   /** Leaves nothing: names, data plane, device with its routes, sockets. Never rejects: see `leftover`. */
@@ -223,69 +202,26 @@ export class Daemon {
 
   async #stop(): Promise<void> {
     const { log } = this.#options;
-    clearTimeout(this.#reconcileTimer);
+    this.#pace.stop();
     this.#network?.close();
     this.#rangeKeeper?.close();
-    this.#metrics?.close();
-    this.#metrics?.closeAllConnections();
+    this.#metrics.close();
     await this.#switching;
-    // One that fails keeps none of the others from it.
-    await this.#leave("take our section out of the hosts file", () => this.#names?.withdraw());
-    await this.#leave("end the session", () => this.#session?.stop());
-    await this.#leave("close the device", () => this.#device?.close());
+    await this.#leaving.step("take our section out of the hosts file", () => this.#names?.withdraw());
+    await this.#leaving.step("end the session", () => this.#session?.stop());
+    await this.#leaving.step("close the device", () => this.#device?.close());
     this.#save();
     log.info("stopped");
   }
 
-  /** On loopback only, and only when asked for. The services matter more: one that cannot be is a warning. */
-  async #serveMetrics(): Promise<void> {
-    const { metricsPort } = this.#options.settings;
-    if (metricsPort === undefined) return;
-    const measure = async (): Promise<Measured> => ({
-      ready: this.#session?.link === "connected",
-      metrics: await this.#metricsText(),
-    });
-    try {
-      this.#metrics = await serveMetrics({ port: metricsPort, address: "127.0.0.1" }, measure);
-    } catch (error) {
-      this.#warnings.set("metrics", messageOf(error));
-    }
-  }
-
-  async #metricsText(): Promise<string> {
-    const { catalogHeardAt } = this.#session;
-    const ageMs = catalogHeardAt === null ? null : performance.now() - catalogHeardAt;
-    return daemonMetrics(await daemonStatus(this.#parts), ageMs);
-  }
-
-  async #leave(what: string, step: () => Promise<void> | undefined | void): Promise<void> {
-    try {
-      await step();
-    } catch (error) {
-      this.#options.log.error(`cannot ${what}`, { error });
-      this.#leftover ??= {
-        code: "NOT_CLEAN",
-        message: `czctl stopped, but could not ${what}: ${messageOf(error)}`,
-        hint: "Run `sudo czctl cleanup`.",
-      };
-    }
-  }
-
   /** What `stop` could not undo. */
   get leftover(): Problem | null {
-    return this.#leftover;
+    return this.#leaving.leftover;
   }
 
   /** Ends the API after the answers under way. */
   async closeApi(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
-    await new Promise<void>(resolve => {
-      server.close(() => resolve());
-      server.closeIdleConnections();
-      // A request that never ends keeps nothing alive.
-      setTimeout(() => server.closeAllConnections(), API_CLOSE_MS);
-    });
+    if (this.#server !== undefined) await closeApi(this.#server);
   }
 
   /** Resolves when the first catalog is in use; rejects with the reason when it is not in time. */
@@ -297,35 +233,8 @@ export class Daemon {
       if (link === "connected" && this.#reconciled) return upSummary(this.#parts);
       const restMs = until - performance.now();
       if (restMs <= 0) throw problemError(await this.#session.explain());
-      await this.#nextChange(restMs);
+      await this.#pace.next(restMs);
     }
-  }
-
-  #nextChange(timeoutMs: number): Promise<void> {
-    return new Promise(resolve => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        this.#watchers.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, timeoutMs);
-      this.#watchers.add(wake);
-    });
-  }
-
-  #schedule(): void {
-    if (this.#stopping !== undefined || this.#reconcileTimer !== undefined) return;
-    const waitMs = this.#lastReconcileAt + RECONCILE_PAUSE_MS - performance.now();
-    this.#reconcileTimer = setTimeout(
-      () => {
-        this.#reconcileTimer = undefined;
-        this.#reconcile();
-        // The first catalog is not kept waiting for the run without one.
-        if (this.#session.catalog.synced) this.#lastReconcileAt = performance.now();
-        for (const wake of [...this.#watchers]) wake();
-      },
-      Math.max(0, waitMs),
-    );
   }
 
   /** Desired state → actual state. */
@@ -333,42 +242,35 @@ export class Daemon {
     const session = this.#session;
     const { space, catalog } = session;
     const { credential, primaryNamespace } = space;
-    // Addresses that the agent made up for services are in its own /64.
-    const madeUp = Prefix.from(`${credential.agent.innerAddresses[1]}/64`);
-    const { rules } = parseRules(space.rules);
-    const { placed, unplaced } = placeServices(catalog.services, rules, this.#virtual, madeUp);
-    this.#placed = placed;
+    const addressing = this.#addressing;
+    const unplaced = addressing.place(catalog.services, space);
     this.#warnings.set(
       "range",
-      unplaced.length === 0 ? null : `the service range is full: ${unplaced.length} services have no address`,
+      unplaced === 0 ? null : `the service range is full: ${unplaced} services have no address`,
     );
-    const routes = virtualRoutes(placed);
-    session.setRoutes([...routes, ...this.#drainingRoutes(routes)]);
+    session.setRoutes(addressing.routes(this.#rangeKeeper?.kept ?? []));
     this.#warnings.set("routes", this.#rangeKeeper?.warning ?? null);
-    session.setDns(this.#virtual.dns);
+    session.setDns(addressing.virtual.dns);
     try {
       this.#names.publish({
-        services: catalog.synced ? placed : null,
+        services: catalog.synced ? addressing.placed : null,
         domain: credential.zone,
         primaryNamespace,
         ranges: [this.#device.range, this.#device.ula],
-        server: this.#virtual.dns.v4,
+        server: addressing.virtual.dns.v4,
       });
       this.#warnings.set("hosts", null);
     } catch (error) {
       this.#warnings.set("hosts", `names are not in the hosts file: ${messageOf(error)}`);
     }
     this.#reconciled = true;
-    space.addresses = this.#virtual.toJSON();
+    space.addresses = addressing.virtual.toJSON();
     this.#save();
   }
 
   #save(): void {
-    const text = JSON.stringify(this.#state);
-    if (text === this.#savedState) return;
     try {
-      saveState(this.#options.settings.stateDir, this.#state);
-      this.#savedState = text;
+      this.#file.save();
       this.#warnings.set("state", null);
     } catch (error) {
       this.#warnings.set("state", `cannot save the state: ${messageOf(error)}`);
@@ -379,20 +281,20 @@ export class Daemon {
     return {
       status: () => daemonStatus(this.#parts),
       services: ({ endpoints }) =>
-        serviceRows(this.#session.catalog.services, this.#placed, endpoints === true),
+        serviceRows(this.#session.catalog.services, this.#addressing.placed, endpoints === true),
       flows: () => this.#session.flows(),
-      metrics: async () => ({ text: await this.#metricsText() }),
+      metrics: async () => ({ text: await this.#metrics.text() }),
       stop: async () => {
         await this.stop();
         this.#options.onStopped();
-        return { problem: this.#leftover };
+        return { problem: this.#leaving.leftover };
       },
       "space.add": request => this.#change("space.add", request),
       "space.list": request => this.#change("space.list", request),
       "space.select": request => this.#change("space.select", request),
       "space.remove": request => {
         // The session is still the former one's while it is being switched.
-        if (request.name === this.#session.space.name || request.name === this.#state.selected) {
+        if (request.name === this.#session.space.name || request.name === this.#file.state.selected) {
           throw new CzctlError(`the space "${request.name}" is in use`, {
             code: "SPACE_IN_USE",
             category: "user",
@@ -411,11 +313,11 @@ export class Daemon {
     name: Name,
     request: Parameters<(typeof stateOperations)[Name]>[1],
   ): Promise<ReturnType<(typeof stateOperations)[Name]>> {
-    const response = stateOperations[name](this.#state, request as never);
+    const response = stateOperations[name](this.#file.state, request as never);
     this.#save();
-    const { name: space, credential } = selectedSpace(this.#state);
+    const { name: space, credential } = selectedSpace(this.#file.state);
     if (JSON.stringify([space, credential]) === this.#sessionKey) {
-      this.#schedule();
+      this.#pace.ask();
     } else {
       const switching = this.#switching.then(() => this.#switchSession());
       // The next change, and `stop`, go on after one that failed.
@@ -437,8 +339,8 @@ export class Daemon {
       startedAt: this.#startedAt,
       session: this.#session,
       device: this.#device,
-      virtual: this.#virtual,
-      placed: this.#placed,
+      virtual: this.#addressing.virtual,
+      placed: this.#addressing.placed,
       warnings: this.#warnings.texts,
       hostsFile: settings.hostsFile,
       resolved: this.#names.resolved,

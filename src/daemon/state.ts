@@ -98,6 +98,27 @@ export function saveState(stateDir: string, state: State): void {
   }
 }
 
+/** The state in memory, and the file that follows it. Throws as `loadState` and `saveState` do. */
+export class StateFile {
+  readonly state: State;
+  readonly #stateDir: string;
+  #saved: string;
+
+  constructor(stateDir: string) {
+    this.#stateDir = stateDir;
+    this.state = loadState(stateDir);
+    this.#saved = JSON.stringify(this.state);
+  }
+
+  /** Writes what has changed since the last time, if anything has. */
+  save(): void {
+    const text = JSON.stringify(this.state);
+    if (text === this.#saved) return;
+    saveState(this.#stateDir, this.state);
+    this.#saved = text;
+  }
+}
+
 /** RFC 4193 §3.2.2: a random global identifier; subnet 0. */
 function randomUla(): string {
   const bytes = new Uint8Array(16);
