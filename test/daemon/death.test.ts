@@ -7,6 +7,9 @@ import { tryLock } from "../../src/linux/index.js";
 import { enterNamespace, tunUnavailable } from "../linux/in-namespace.js";
 import { device, eventually, HOSTS, Laptop, prepare } from "./laptop.js";
 
+// A dozen daemons come and go, and one `up` waits its ten seconds: 25 s, and more beside other work.
+t.setTimeout(120_000);
+
 const unavailable = tunUnavailable();
 if (unavailable !== false) t.pass("daemon", { skip: unavailable });
 else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"])) {
