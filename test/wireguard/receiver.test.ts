@@ -11,6 +11,7 @@ for (const createSuite of [createPlainCrypto, createFastCrypto]) {
     /** Two hosts with a session, and datagrams from a that b has not got yet. */
     const held = (
       count: number,
+      packetBytes: number = PACKET_BYTES,
     ): { a: Host; b: Host; datagrams: Datagram[]; hold: (send: () => void) => Datagram[] } => {
       const { world, a, b, atA } = pair({}, createSuite);
       a.send(atA, ipv4("10.0.0.1", "10.0.0.2", 40));
@@ -22,22 +23,30 @@ for (const createSuite of [createPlainCrypto, createFastCrypto]) {
         return world.log.slice(before);
       };
       const datagrams = hold(() => {
-        for (let i = 0; i < count; i++) a.send(atA, ipv4("10.0.0.1", "10.0.0.2", PACKET_BYTES, i));
+        for (let i = 0; i < count; i++) a.send(atA, ipv4("10.0.0.1", "10.0.0.2", packetBytes, i));
       });
       b.results.length = 0;
       b.received.length = 0;
       return { a, b, datagrams, hold };
     };
 
-    t.test("all of a batch larger than what is opened at once, in its order", async t => {
-      const { b, datagrams } = held(150);
-      b.receiveTogether(datagrams as [Datagram]);
-      t.same(b.results, Array(150).fill(PACKET_BYTES));
-      t.same(
-        b.received.map(({ bytes }) => bytes[PACKET_BYTES - 1]),
-        datagrams.map((_, i) => i),
-      );
-    });
+    t.test(
+      "all of a batch larger than what is opened at once, by number and by bytes, in its order",
+      async t => {
+        for (const [count, packetBytes] of [
+          [150, PACKET_BYTES],
+          [60, 1420],
+        ] as const) {
+          const { b, datagrams } = held(count, packetBytes);
+          b.receiveTogether(datagrams as [Datagram]);
+          t.same(b.results, Array(count).fill(packetBytes));
+          t.same(
+            b.received.map(({ bytes }) => bytes[packetBytes - 1]),
+            datagrams.map((_, i) => i),
+          );
+        }
+      },
+    );
 
     t.test("paper §5.4.6: a forged one and a repeated one are dropped, the others are not", async t => {
       const { b, datagrams } = held(4);

@@ -30,7 +30,7 @@ import {
 
 /** Thu Jan 01 2026: wall clock at virtual time 0. */
 export const WALL_EPOCH_MS = 1_767_225_600_000;
-const BUFFER_BYTES = 32_768;
+const BUFFER_BYTES = 1 << 17;
 
 /** xorshift32: not secret, the same each time. */
 export class SeededRandom implements Random {
@@ -64,7 +64,7 @@ export interface Datagram {
 
 export class Host {
   readonly world: World;
-  readonly arena: Arena = new Arena(1 << 19);
+  readonly arena: Arena = new Arena(1 << 20);
   readonly crypto: CryptoSuite;
   readonly random: SeededRandom;
   readonly device: Device;
