@@ -4,12 +4,7 @@
  */
 import type { DataplaneStatus, FromDataplane, ToDataplane } from "../api/index.js";
 import { CzctlError, type Logger } from "../base/index.js";
-import { type DataplaneExit, DataplaneProcess, spawnDataplane } from "../dataplane/index.js";
-
-const FIRST_DELAY_MS = 100;
-const MAX_DELAY_MS = 5_000;
-/** One that has run for so long was not broken from the start. */
-const STABLE_MS = 10_000;
+import { type DataplaneExit, DataplaneProcess, RestartDelay, spawnDataplane } from "../dataplane/index.js";
 
 type Failed = Extract<FromDataplane, { type: "failed" }>;
 
@@ -27,8 +22,8 @@ export class DataplaneKeeper {
   #process: DataplaneProcess | null = null;
   #ready = false;
   #failed: Failed | null = null;
-  #deaths = 0;
-  #startedAt = 0;
+  #wasReady = false;
+  readonly #delay: RestartDelay = new RestartDelay();
   #restart: NodeJS.Timeout | undefined;
   #stopping = false;
   /** Whoever waits for a data plane that is ready, or for the news that there will be none. */
@@ -64,11 +59,12 @@ export class DataplaneKeeper {
   #spawn(): void {
     const { entry, log, opening, onMessage } = this.#options;
     this.#failed = null;
-    this.#startedAt = performance.now();
+    this.#delay.started(performance.now());
     const child = new DataplaneProcess(spawnDataplane([], entry), {
       onMessage: message => {
         if (message.type === "ready") {
           this.#ready = true;
+          this.#wasReady = true;
           log.info("data plane ready", { pid: child.pid, port: message.listenPort });
           for (const waiter of this.#waiting.splice(0)) waiter.resolve(child);
         } else if (message.type === "failed") {
@@ -84,20 +80,17 @@ export class DataplaneKeeper {
   }
 
   #exited(exit: DataplaneExit): void {
-    const firstStart = this.#deaths === 0 && !this.#ready;
     this.#process = null;
     this.#ready = false;
     if (this.#stopping) return;
     const why = this.#failed?.message ?? exit.violation ?? exit.signal ?? `exit code ${exit.code}`;
-    if (firstStart) {
+    if (!this.#wasReady) {
       // Nothing has worked yet: more likely a wrong setting than an accident.
       this.#stopping = true;
       this.#giveUp(this.#failed === null ? gone(why) : startFailure(this.#failed));
       return;
     }
-    if (performance.now() - this.#startedAt >= STABLE_MS) this.#deaths = 0;
-    const delayMs = this.#deaths === 0 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (this.#deaths - 1), MAX_DELAY_MS);
-    this.#deaths++;
+    const delayMs = this.#delay.died(performance.now());
     this.#options.log.error("data plane ended; starting it again", { why, delayMs });
     this.#restart = setTimeout(() => this.#spawn(), delayMs);
   }

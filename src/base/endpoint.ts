@@ -39,11 +39,6 @@ export function clearLocalAddress(bytes: Uint8Array, offset: number): void {
   bytes.fill(0, offset + LOCAL_ADDRESS_AT, offset + ENDPOINT_BYTES);
 }
 
-export function sameEndpoint(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number): boolean {
-  for (let i = 0; i < ENDPOINT_BYTES; i++) if (a[aOffset + i] !== b[bOffset + i]) return false;
-  return true;
-}
-
 /** `HOST:PORT` with an address for host, `[v6]:PORT` for IPv6; null when `text` is not that. */
 export function parseEndpoint(text: string): Endpoint | null {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);

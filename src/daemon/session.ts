@@ -17,7 +17,7 @@ import type {
 } from "../api/index.js";
 import { LineLimiter, type Logger, type Prefix } from "../base/index.js";
 import { Catalog, type VirtualPair } from "../catalog/index.js";
-import { type DataplaneExit, DataplaneProcess, spawnDataplane } from "../dataplane/index.js";
+import { type DataplaneExit, DataplaneProcess, RestartDelay, spawnDataplane } from "../dataplane/index.js";
 import { CatalogClient } from "./catalog-client.js";
 import { isTooMany, SERVICES_MAX } from "./catalog-events.js";
 import { AgentEndpoint } from "./endpoint.js";
@@ -26,9 +26,6 @@ import type { Space } from "./state.js";
 
 const RESOLVE_RETRY_MS = 1_000;
 const SPAWN_RETRY_MS = 1_000;
-/** Before the n-th restart in a row of a data plane that did not live `SETTLED_MS`; the last one repeats. */
-const RESTART_DELAYS_MS = [0, 100, 300, 1_000, 3_000];
-const SETTLED_MS = 10_000;
 /** What the data plane may make us do: it parses hostile bytes. */
 const REPORTS_PER_SECOND = 10;
 const BURST_REPORTS = 50;
@@ -70,8 +67,7 @@ export class Session {
   #client: CatalogClient;
   #dataplane: DataplaneProcess | null = null;
   #ahead: ChildProcess | undefined;
-  #startedAt = 0;
-  #quickFailures = 0;
+  readonly #delay: RestartDelay = new RestartDelay();
   #shookHands = false;
   #lostBecause = "";
   #routes: Route[] = [];
@@ -182,7 +178,7 @@ export class Session {
     await rm(controlSocketPath, { force: true });
     if (uapiSocketPath !== undefined) await rm(uapiSocketPath, { force: true });
     if (this.#stopping.signal.aborted) return;
-    this.#startedAt = performance.now();
+    this.#delay.started(performance.now());
     this.#path = this.#endpoint.route();
     const child = this.#ahead ?? spawnDataplane([tun.fd], entry);
     this.#ahead = undefined;
@@ -199,9 +195,7 @@ export class Session {
     this.#client.stop();
     this.link = "connecting";
     if (this.#stopping.signal.aborted) return;
-    const quick = performance.now() - this.#startedAt < SETTLED_MS;
-    this.#quickFailures = quick ? this.#quickFailures + 1 : 1;
-    const delayMs = RESTART_DELAYS_MS[Math.min(this.#quickFailures, RESTART_DELAYS_MS.length) - 1] as number;
+    const delayMs = this.#delay.died(performance.now());
     this.restarts++;
     this.#options.log.warn("the data plane died; starting it again", { ...exit, delayMs });
     this.#options.onChange();
@@ -290,7 +284,7 @@ export class Session {
       }
       this.link = "connected";
       this.problem = null;
-      this.#quickFailures = 0;
+      this.#delay.worked();
     }
     if (event.type === "revoked") {
       this.#setProblem({

@@ -1,2 +1,3 @@
 export * from "./process.js";
+export * from "./restart-delay.js";
 export * from "./spawn.js";

@@ -105,8 +105,3 @@ export function sumAddress(address: Address): number {
 export function sumPseudoHeader(addresses: number, protocol: number, length: number): number {
   return foldSum(addresses + protocol + sumWord(length));
 }
-
-/** RFC 1624 §3: the checksum field after a covered 16-bit word changed from `before` to `after`. */
-export function updateChecksum(checksum: number, before: number, after: number): number {
-  return finishSum((~checksum & 0xffff) + (~before & 0xffff) + after);
-}
