@@ -207,3 +207,17 @@ t.test("the ring's owner lets go in the middle of a batch: reset, by either way"
   t.equal(pair.short.closed, "reset");
   t.same(...pair.states());
 });
+
+t.test("RFC 9293 §3.10.7.4, eighth step: a FIN that came early counts once its gap is filled", async t => {
+  const pair = new Pair({}, { sack: true });
+  for (const peer of pair.both) {
+    peer.write("question");
+    peer.dispatch();
+  }
+  const at = (i: number): number => 1 + i * SEGMENT;
+  const plain = (i: number): SegmentSpec => ({ flags: ".", seq: at(i), ack: 9, data: pattern(SEGMENT) });
+  // It was sent before the question was heard, and tells no window: what is behind it was sent again.
+  pair.batch([plain(0), { ...plain(3), flags: "F.", ack: 1 }, plain(1), plain(2)]);
+  t.equal(pair.usual.connection?.state, "CLOSE-WAIT");
+  t.same(...pair.states());
+});

@@ -43,6 +43,8 @@ export class HeaderPrediction {
     // Options of either header, or a datagram that came in fragments.
     if (packet.start !== start) return;
     const { rcv, snd } = c;
+    // What fills the gap before a FIN that came early has the FIN follow.
+    if (rcv.finSeen) return;
     if (segment.ack !== snd.una || snd.outstanding !== 0) return;
     // What follows tells the window anew (SND.WL1), and it is the one that we have.
     if (snd.wnd !== segment.window << snd.windowShift || !seqLt(snd.wl1, rcv.nxt)) return;
