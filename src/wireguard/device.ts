@@ -265,7 +265,7 @@ export class Device implements PeerHost {
     this.setAllowedIps(peer, []);
     peer.close();
     this.byKey.delete(toHex(publicKey));
-    if (this.receiver.from === peer) this.receiver.from = null;
+    this.receiver.forget(peer);
     return true;
   }
 
@@ -288,7 +288,10 @@ export class Device implements PeerHost {
     this.identity = identity;
     this.removePeer(this.publicKey);
     this.gate.identityChanged();
-    for (const peer of this.byKey.values()) peer.identityChanged();
+    for (const peer of this.byKey.values()) {
+      peer.identityChanged();
+      this.receiver.forget(peer);
+    }
   }
 
   /** Wipes every key. */

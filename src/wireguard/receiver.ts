@@ -76,6 +76,15 @@ export class Receiver {
     this.judged = 0;
   }
 
+  /** The peer's keys are gone: what it sent and was not judged yet is judged as it would be if it came now. */
+  forget(peer: Peer): void {
+    if (this.from === peer) this.from = null;
+    for (let i = this.judged; i < this.waiting; i++) {
+      const message = this.batch[i] as Waiting;
+      if (message.peer === peer) message.ticket = Drop.unknownIndex;
+    }
+  }
+
   get hasNext(): boolean {
     return this.judged < this.waiting || this.offset < this.end;
   }

@@ -2,6 +2,7 @@
 import t from "tap";
 import { createFastCrypto, createPlainCrypto } from "../../src/crypto/index.js";
 import { MESSAGE_INITIATION, MESSAGE_RESPONSE } from "../../src/wireguard/constants.js";
+import type { Peer } from "../../src/wireguard/index.js";
 import { type Datagram, type Host, ipv4, pair } from "./world.js";
 
 const PACKET_BYTES = 116;
@@ -66,6 +67,32 @@ for (const createSuite of [createPlainCrypto, createFastCrypto]) {
         PACKET_BYTES,
       ]);
     });
+
+    t.test("paper §6.3: a peer that is removed in the middle of a batch is heard no more", async t => {
+      const { b, datagrams, hold } = held(3);
+      const [peer] = [...b.device.peers()] as [Peer];
+      const before = peer.rxBytes;
+      b.onPacket = () => b.device.removePeer(peer.publicKey);
+      b.receiveTogether(datagrams as [Datagram]);
+      t.same(b.results, [PACKET_BYTES, "unknownIndex", "unknownIndex"]);
+      t.equal(peer.rxBytes - before, (datagrams[0] as Datagram).bytes.length);
+      const later = hold(() => b.world.advance(60_000));
+      t.same(
+        later.filter(({ from }) => from === b.address),
+        [],
+        "and is told nothing more",
+      );
+    });
+
+    t.test(
+      "another private key in the middle of a batch: what came under the old one is not heard",
+      async t => {
+        const { b, datagrams } = held(3);
+        b.onPacket = () => b.device.setPrivateKey(new Uint8Array(32).fill(7));
+        b.receiveTogether(datagrams as [Datagram]);
+        t.same(b.results, [PACKET_BYTES, "unknownIndex", "unknownIndex"]);
+      },
+    );
 
     t.test("a handshake message behind data is answered, after the data", async t => {
       const { a, b, datagrams, hold } = held(3);

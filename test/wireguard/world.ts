@@ -74,6 +74,8 @@ export class Host {
   wallOffsetMs = 0;
   /** How a quiet peer is asked; false: it is not. */
   ask: (peer: Peer) => boolean = () => false;
+  /** Told of each inner packet before the next datagram is looked at. */
+  onPacket: () => void = () => {};
   /** Inner packets that came in, and from whom. */
   readonly received: { from: Peer; bytes: Uint8Array }[] = [];
   readonly events: string[] = [];
@@ -159,6 +161,7 @@ export class Host {
         const { receivedAt } = this.device;
         const bytes = this.arena.u8.slice(receivedAt, receivedAt + result);
         this.received.push({ from: this.device.receivedFrom as Peer, bytes });
+        this.onPacket();
       }
       this.results.push(result < 0 ? dropReasonName(result) : result);
     } while (this.device.hasNext);
