@@ -1,4 +1,4 @@
-/** Why a datagram was dropped: negative results of `Device.process`, and the names they are counted by. */
+/** Why a datagram was dropped: negative results of `Device.next`, and the names they are counted by. */
 export const Drop = {
   /** Wrong length, or an inner packet that is no IP packet. */
   malformed: -1,
@@ -33,7 +33,7 @@ const NAMES: readonly string[] = Object.keys(Drop);
 
 const COUNTERS: readonly string[] = NAMES.map(name => `dropped.${name}`);
 
-/** Name of a negative result of `Device.process`. */
+/** Name of a negative result of `Device.next`. */
 export function dropReasonName(reason: number): string {
   return NAMES[-reason - 1] ?? "unknown";
 }

@@ -18,7 +18,7 @@ export interface DatagramOutput {
   send(endpoint: Uint8Array, offset: number, length: number): void;
 }
 
-/** Told during `process` and `poll`; must not add or remove peers from within. */
+/** Told during `next` and `poll`; must not add or remove peers from within. */
 export interface DeviceEvents {
   /** A session came up; `restored`: after silence or a change of the network, so what was sent meanwhile is lost. */
   onHandshake(peer: Peer, now: Milliseconds, restored: boolean): void;

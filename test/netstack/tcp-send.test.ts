@@ -228,6 +228,29 @@ t.test("a link that takes nothing holds bytes back until linkWritable", async t 
   t.same(peer.lines(), ["P. 1:6 ack 1"]);
 });
 
+t.test(
+  "a link that fills up in the middle of a burst: what has left is sent, the rest and FIN follow",
+  async t => {
+    const peer = established({}, { mss: 1000 });
+    const commit = peer.commit.bind(peer);
+    peer.commit = (...packet) => {
+      commit(...packet);
+      peer.blocked = peer.packets.length === 3;
+    };
+    peer.write(pattern(5_000));
+    peer.sendRing.finish();
+    peer.dispatch();
+    t.same(peer.lines(), [". 1:1001 ack 1", ". 1001:2001 ack 1", ". 2001:3001 ack 1"]);
+    t.equal(peer.connection?.snd.outstanding, 3_000);
+    t.equal(peer.connection?.state, "ESTABLISHED");
+    peer.blocked = false;
+    peer.stack.linkWritable(peer);
+    peer.dispatch();
+    t.same(peer.lines(), [". 3001:4001 ack 1", "FP. 4001:5001 ack 1"]);
+    t.equal(peer.connection?.state, "FIN-WAIT-1");
+  },
+);
+
 t.test("RFC 9293 §3.8.4: keep-alive probes a silent peer, and gives up on a dead one", async t => {
   const stack = { keepAliveIdleMs: 60_000, keepAliveIntervalMs: 10_000, keepAliveProbes: 3 };
   const peer = established({ stack });
