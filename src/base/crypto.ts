@@ -6,7 +6,8 @@
 /**
  * One direction's ChaCha20-Poly1305 key (RFC 8439), working on the packet arena. Packets are collected and worked on
  * together: what is asked for here is done when `runSeals` or `runOpens` of the suite returns, and may be done before.
- * Until then their bytes, the 64 before and the 32 behind them are nobody's to change.
+ * Until then a packet's bytes and its tag are nobody's to change. Of its neighbours, 64 bytes before and 32 behind are used
+ * while the work is done, and put back.
  */
 export interface AeadKey {
   /**
