@@ -222,6 +222,31 @@ t.test("RFC 8985 §7.3: a probe carries new data if there is any", async t => {
   t.same(sequences(peer), [at(4)]);
 });
 
+t.test("RFC 8985 §7.4.2: after a probe comes the time-out, also when a DSACK answers it", async t => {
+  const peer = inFlight(4);
+  const start = peer.now;
+  while (peer.stack.counters.tcpTimeouts === 0 && peer.now < start + 10_000) {
+    peer.step(10);
+    // It tells of older bytes, and acknowledges nothing.
+    if (sequences(peer).includes(at(3))) peer.send({ flags: ".", seq: 1, ack: at(0), sack: [[1, at(0)]] });
+  }
+  t.equal(peer.stack.counters.tcpTailLossProbes, 1);
+  t.ok(peer.now - start < 1_000);
+});
+
+t.test("RFC 2018 §3: a SACK without the FIN behind its text shows what is lost before it", async t => {
+  const peer = inFlight(4);
+  peer.write(pattern(MSS, 5 * MSS));
+  peer.sendRing.finish();
+  peer.dispatch();
+  t.same(sequences(peer), [at(4)], "with FIN");
+  peer.step(100);
+  peer.send({ flags: ".", seq: 1, ack: at(0), sack: [[at(4), at(5)]] });
+  peer.step(100);
+  t.equal(sequences(peer)[0], at(0));
+  t.equal(peer.stack.counters.tcpTimeouts + peer.stack.counters.tcpTailLossProbes, 0);
+});
+
 t.test("RFC 2018 §8: a peer that takes its SACKs back is believed after the time-out", async t => {
   const peer = inFlight(4);
   peer.step(100);

@@ -67,7 +67,7 @@ export class LossRecovery {
     const { sender } = this;
     let delivered = 0;
     const first = isDsack(segment, sender.una) ? 1 : 0;
-    if (first === 1) this.takeDsack(sack[0] as number, sack[1] as number);
+    if (first === 1) this.takeDsack(segment.ack, seqDistance(sack[1] as number, sack[0] as number));
     for (let i = first; i < sackCount; i++) {
       const left = sack[i << 1] as number;
       const right = sack[(i << 1) + 1] as number;
@@ -83,11 +83,11 @@ export class LossRecovery {
     return delivered;
   }
 
-  /** Bytes that came twice: by a probe, or by what an episode sent again. */
-  private takeDsack(left: Seq, right: Seq): void {
+  /** Bytes that came twice: by a probe (§7.4.2: while something before it is missing it goes on), or by an episode. */
+  private takeDsack(ack: Seq, bytes: number): void {
     this.rack.onDsack(this.sender.nxt);
-    if (this.probeOutstanding) this.probeOutstanding = false;
-    else if (this.spurious.onDsack(seqDistance(right, left))) this.undo();
+    if (this.probeOutstanding) this.probeOutstanding = seqLt(ack, this.probeEnd);
+    else if (this.spurious.onDsack(bytes)) this.undo();
   }
 
   /**
@@ -244,7 +244,7 @@ export class LossRecovery {
     let i = queue.firstFrom(this.skipKnown(left, right));
     // The entry before may have been covered in part only.
     if (i > 0 && seqLeq(left, queue.startOf(i - 1))) i--;
-    for (; i < queue.count && seqLeq(queue.endOf(i), right); i++) {
+    for (; i < queue.count && seqLeq(this.sender.sackEndOf(i), right); i++) {
       if ((queue.flagsOf(i) & SACKED) !== 0) continue;
       this.sender.noteDelivered(i);
       queue.markSacked(i);

@@ -167,6 +167,13 @@ export class Sender {
     return Math.max(0, pipe - recovery.duplicateAcks * this.mss);
   }
 
+  /** Where a SACK for entry `index` ends: a FIN behind text is no byte, and there are receivers that leave it out. */
+  sackEndOf(index: number): Seq {
+    const end = this.queue.endOf(index);
+    const hasFin = this.finSent && end === seqAdd(this.finSeq, 1);
+    return hasFin && this.queue.startOf(index) !== this.finSeq ? this.finSeq : end;
+  }
+
   /** Our FIN was sent and is acknowledged. */
   get finAcked(): boolean {
     return this.finSent && seqLt(this.finSeq, this.una);

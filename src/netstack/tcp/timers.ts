@@ -153,8 +153,6 @@ function onReorder(c: TcpConnection, now: Milliseconds): void {
 function onProbe(c: TcpConnection, now: Milliseconds): void {
   const { snd } = c;
   if (snd.queue.count === 0) return;
-  snd.recovery.rtoAt = timeOutAt(c, now);
-  c.armSend("rto", snd.recovery.rtoAt);
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   const length = Math.min(snd.unsent, snd.mss);
   if (length > 0 && length <= window) {
@@ -162,6 +160,9 @@ function onProbe(c: TcpConnection, now: Milliseconds): void {
   } else if (retransmit(c, snd.queue.count - 1, now) > 0) {
     snd.recovery.onProbe(true);
   }
+  // Whatever has been sent: after a probe comes the time-out, no further probe.
+  snd.recovery.rtoAt = timeOutAt(c, now);
+  c.armSend("rto", snd.recovery.rtoAt);
 }
 
 /**
