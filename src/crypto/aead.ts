@@ -7,7 +7,7 @@ export const NONCE_BYTES = 12;
 
 /** One way to compute the packet AEAD. */
 export interface AeadBackend {
-  /** "openssl-primitives", "openssl-evp" or "node". */
+  /** "fused", "openssl-primitives", "openssl-evp" or "node". */
   readonly name: string;
   createKey(key: Uint8Array): AeadKey;
   /** These as in `CryptoSuite`. */
@@ -70,6 +70,14 @@ export function writeNonce(words: Uint32Array, at: number, counter: number): voi
   words[at] = 0;
   words[at + 1] = counter;
   words[at + 2] = counter / 0x1_0000_0000;
+}
+
+/** Whether the 16 bytes at two places of the arena differ, in the same time wherever they do. */
+export function tagDifference(arena: Arena, one: number, other: number): boolean {
+  const { view } = arena;
+  let difference = 0;
+  for (let i = 0; i < TAG_BYTES; i += 4) difference |= view.getUint32(one + i) ^ view.getUint32(other + i);
+  return difference !== 0;
 }
 
 export function destroyed(): never {

@@ -3,11 +3,9 @@
  * where each by itself would cost what koffi and Node-API cost, 35 to 45 ns. See `call-list.ts` for the list and
  * docs/decisions/0020 for what speaks for this and what bounds it.
  *
- * The code is the same for every list, knows no address and takes no data: written once per process into a page of
- * its own, which is never writable and executable at a time. (That Linux makes it executable later is also what lets an
- * arm64 see it: the instruction cache is brought up to date then.)
+ * The code is the same for every list, knows no address and takes no data.
  */
-import koffi from "koffi";
+import { addCode } from "./machine-code.js";
 
 /** Carries out `records` calls, at least one, that are written down at the address `list`. */
 export type CallRunner = (list: number, records: number) => void;
@@ -62,11 +60,6 @@ function words(...instructions: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(instructions).buffer);
 }
 
-const PROT_READ_WRITE = 3;
-const PROT_READ_EXECUTE = 5;
-const MAP_PRIVATE_ANONYMOUS = 0x22;
-const address = "intptr_t";
-
 let runner: CallRunner | null = null;
 
 /** Throws where there is no code for the processor, or none may be added to the process. */
@@ -78,15 +71,5 @@ export function callRunner(): CallRunner {
 function create(): CallRunner {
   const code = CODE[process.arch];
   if (code === undefined) throw new Error(`no list of calls on ${process.arch}`);
-  const libc = koffi.load(null);
-  const mmap = libc.func("mmap", address, [address, "size_t", "int", "int", "int", "long"]);
-  const mprotect = libc.func("mprotect", "int", [address, "size_t", "int"]);
-  const page: number = mmap(0, code.length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
-  if (page === -1) throw new Error("mmap failed");
-  new Uint8Array(koffi.view(page, code.length)).set(code);
-  if (mprotect(page, code.length, PROT_READ_EXECUTE) !== 0) {
-    libc.func("munmap", "int", [address, "size_t"])(page, code.length);
-    throw new Error("the system lets no code be added");
-  }
-  return koffi.decode(BigInt(page), koffi.proto("void", [address, address])) as CallRunner;
+  return addCode(code, 2, "void");
 }

@@ -19,16 +19,16 @@
  */
 import koffi from "koffi";
 import type { Arena } from "../base/index.js";
-import { TAG_BYTES, writeNonce } from "./aead.js";
+import { tagDifference, writeNonce } from "./aead.js";
+import type { Opens, Seals } from "./batched-aead.js";
 import { CallList, type Routine, routine } from "./call-list.js";
 import type { CallRunner } from "./call-runner.js";
+import { OpenedPlaces } from "./opened-places.js";
 
 /** Before a packet: block 0. */
 export const HEAD_BYTES = 64;
 /** Behind a packet: the tag, and up to 15 bytes more. */
 export const TAIL_BYTES = 32;
-/** Largest UDP datagram: no packet is longer. */
-export const MAX_PACKET_BYTES = 65_536;
 
 /** As many datagrams as one system call takes or gives. */
 const SLOTS = 64;
@@ -36,8 +36,6 @@ const KEY_BYTES = 32;
 const COUNTER_BYTES = 16;
 /** RFC 8439 §2.8: of associated data and of ciphertext. */
 const LENGTHS_BYTES = 16;
-/** Opened packets of a batch: a full one of the usual size, so that it stays in the processor's cache. */
-const OPENED_BYTES = 73_728;
 
 // The calls of a slot, in order.
 const SAVE_HEAD = 0;
@@ -68,8 +66,8 @@ interface Routines {
 class PacketCalls {
   protected readonly arena: Arena;
   /** In the current batch, and how many of them were carried out. */
-  protected count = 0;
-  protected carriedOut = 0;
+  private count = 0;
+  private carriedOut = 0;
   private readonly list: CallList;
   private readonly key: number;
   private readonly counters: number;
@@ -110,8 +108,13 @@ class PacketCalls {
     }
   }
 
-  get isFull(): boolean {
+  protected get isFull(): boolean {
     return this.count === SLOTS;
+  }
+
+  protected restart(): void {
+    this.count = 0;
+    this.carriedOut = 0;
   }
 
   /** @param out where block 0 and the data go to: 64 bytes more than the data */
@@ -171,7 +174,7 @@ class PacketCalls {
   }
 }
 
-export class SealCalls extends PacketCalls {
+export class SealCalls extends PacketCalls implements Seals {
   constructor(arena: Arena, runner: CallRunner | null) {
     // The tag is put back together with what lies behind it.
     const saved = arena.reserve(SLOTS * TAIL_BYTES);
@@ -185,20 +188,15 @@ export class SealCalls extends PacketCalls {
 
   run(): void {
     this.carryOut();
-    this.count = 0;
-    this.carriedOut = 0;
+    this.restart();
   }
 }
 
-export class OpenCalls extends PacketCalls {
+export class OpenCalls extends PacketCalls implements Opens {
   private readonly saved: number;
   private readonly macs: number;
-  /** Where packets are opened to: block 0, then the data, for each. */
-  private readonly opened: number;
-  private readonly plaintexts: Int32Array = new Int32Array(SLOTS);
-  private openedBytes = 0;
-  /** The batch was run: the next packet begins another. */
-  private closed = false;
+  /** Of each packet block 0, then the data. */
+  private readonly places: OpenedPlaces;
 
   constructor(arena: Arena, runner: CallRunner | null) {
     const saved = arena.reserve(SLOTS * TAIL_BYTES);
@@ -206,51 +204,36 @@ export class OpenCalls extends PacketCalls {
     super(arena, runner, saved, macs);
     this.saved = saved;
     this.macs = macs;
-    this.opened = arena.reserve(OPENED_BYTES);
+    this.places = new OpenedPlaces(arena, SLOTS);
   }
 
-  /** The packet's number in the batch, or −1 when the batch is full. */
   open(key: Uint32Array, offset: number, length: number, counter: number): number {
-    if (this.closed) {
-      this.closed = false;
-      this.count = 0;
-      this.carriedOut = 0;
-      this.openedBytes = 0;
-    }
-    const bytes = HEAD_BYTES + ((length + 63) & ~63);
-    if (this.isFull || this.openedBytes + bytes > OPENED_BYTES) return -1;
-    const out = this.opened + this.openedBytes;
-    this.openedBytes += bytes;
-    const ticket = this.count;
-    this.plaintexts[ticket] = out + HEAD_BYTES;
-    this.add(key, offset, length, out, counter);
-    return ticket;
+    if (this.places.begins) this.restart();
+    const place = this.places.take(HEAD_BYTES + length);
+    if (place === -1) return -1;
+    this.add(key, offset, length, place, counter);
+    return this.places.last;
   }
 
   run(): void {
     this.carryOut();
-    this.closed = true;
+    this.places.close();
   }
 
   override wipe(): void {
     super.wipe();
     const { u8 } = this.arena;
-    for (let i = 0; i < this.count; i++) {
-      const plaintext = this.plaintexts[i] as number;
-      u8.fill(0, plaintext - HEAD_BYTES, plaintext);
+    for (let ticket = 0; ticket <= this.places.last; ticket++) {
+      const place = this.places.at(ticket);
+      u8.fill(0, place, place + HEAD_BYTES);
     }
-    // Of earlier, larger batches.
-    u8.fill(0, this.opened + this.openedBytes, this.opened + OPENED_BYTES);
+    this.places.wipe();
   }
 
-  /** As `CryptoSuite.opened`. */
   result(ticket: number): number {
-    const { u32 } = this.arena;
-    const mac = (this.macs + ticket * TAIL_BYTES) >> 2;
-    const tag = (this.saved + ticket * TAIL_BYTES) >> 2;
-    let difference = 0;
-    for (let i = 0; i < TAG_BYTES / 4; i++) difference |= (u32[mac + i] as number) ^ (u32[tag + i] as number);
-    return difference === 0 ? (this.plaintexts[ticket] as number) : -1;
+    const { arena, macs, saved, places } = this;
+    const different = tagDifference(arena, macs + TAIL_BYTES * ticket, saved + TAIL_BYTES * ticket);
+    return different ? -1 : places.at(ticket) + HEAD_BYTES;
   }
 }
 

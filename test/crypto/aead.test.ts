@@ -4,18 +4,22 @@ import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import t from "tap";
 import { Arena } from "../../src/base/index.js";
 import type { AeadBackend } from "../../src/crypto/aead.js";
+import { createFusedAead, createPrimitivesAead } from "../../src/crypto/batched-aead.js";
 import { CallList, routine } from "../../src/crypto/call-list.js";
 import { type CallRunner, callRunner } from "../../src/crypto/call-runner.js";
-import { selfTest } from "../../src/crypto/create.js";
 import { createEvpAead } from "../../src/crypto/evp-aead.js";
+import { fusedKernel } from "../../src/crypto/fused/kernel.js";
+import { lookAtProcessor } from "../../src/crypto/fused/processor.js";
 import { createCrypto, createPlainCrypto } from "../../src/crypto/index.js";
+import { addCode } from "../../src/crypto/machine-code.js";
 import { createNodeAead } from "../../src/crypto/node-aead.js";
-import { createPrimitivesAead } from "../../src/crypto/primitives-aead.js";
+import { selfTest } from "../../src/crypto/self-test.js";
 
 const arena = new Arena(1 << 20);
 /** Null where there is no code for the processor. */
 const runner: CallRunner | null = ["x64", "arm64"].includes(process.arch) ? callRunner() : null;
 const backends: readonly AeadBackend[] = [
+  ...(lookAtProcessor().fused ? [createFusedAead(arena, addCode(fusedKernel(), 3, "void"))] : []),
   ...(runner === null ? [] : [createPrimitivesAead(arena, runner)]),
   { ...createPrimitivesAead(arena, null), name: "openssl-primitives, call by call" },
   createEvpAead(arena),
@@ -203,6 +207,15 @@ t.test("the self-test catches a backend that is wrong", async t => {
   t.throws(() => selfTest(arena, { ...good, createKey: () => dead }), /wrong ciphertext/);
   t.throws(() => selfTest(arena, { ...good, opened: () => 0 }), /took a wrong tag/);
   t.throws(() => selfTest(arena, { ...good, opened: () => -1 }), /wrong plaintext/);
+  const long = (bytes: Uint8Array): Key => {
+    const key = good.createKey(bytes);
+    const seal = (offset: number, length: number, counter: number): void => {
+      key.seal(offset, length, counter);
+      if (length > 1000) arena.u8[offset + 960] = (arena.u8[offset + 960] as number) ^ 1;
+    };
+    return { seal, open: (...args) => key.open(...args), destroy: () => key.destroy() };
+  };
+  t.throws(() => selfTest(arena, { ...good, createKey: long }), /wrong ciphertext in a batch/);
 });
 
 t.test(
@@ -232,7 +245,8 @@ t.test(
   "createCrypto picks the fast suite, the plain one on request, and the plain one with a reason",
   async t => {
     const fast = createCrypto(new Arena(1 << 20));
-    t.match(fast.suite.name, /^openssl-/);
+    t.match(fast.suite.name, /^fused$|^openssl-/);
+    t.equal(fast.fallbackReason, null);
     t.equal(createCrypto(arena, { prefer: "plain" }).suite.name, createPlainCrypto(arena).name);
     // An arena without room for the scratch stands for any failure of the fast ways.
     const fallback = createCrypto(new Arena(64));

@@ -1,0 +1,95 @@
+/** What a start proves of an AEAD backend before packets are trusted to it. */
+import type { Arena } from "../base/index.js";
+import { fromHex } from "../base/index.js";
+import { type AeadBackend, KEY_BYTES, TAG_BYTES } from "./aead.js";
+import { createNodeAead } from "./node-aead.js";
+
+/** Key 80…9f, counter 2^32 + 7, plaintext 00…2e: tag and ciphertext computed by node:crypto and by noble. */
+const TEST_SEALED =
+  "ceb1f12b8c50002d96fe5fad2942e0f78c002b988854fe8cd69d698d1f3947dc1b0d48f5554a6eeb884dfee41ebf24ae7e07e2a959aa71d243e549afb67e19";
+const TEST_COUNTER = 0x1_0000_0007;
+const TEST_BYTES = 47;
+
+/**
+ * Throws unless the backend passes both tests. The arena space that they take is not given back.
+ */
+export function selfTest(arena: Arena, backend: AeadBackend): void {
+  testVector(arena, backend);
+  testBatch(arena, backend);
+}
+
+/**
+ * Throws unless the backend gives the known ciphertext, leaves the bytes around it alone, opens it again
+ * and, in the same batch, refuses it once a bit is changed.
+ */
+function testVector(arena: Arena, backend: AeadBackend): void {
+  const guard = 0xa5;
+  const at = arena.reserve(512) + 128;
+  const changed = at + 256;
+  const { u8 } = arena;
+  u8.fill(guard, at - 128, at + 128);
+  for (let i = 0; i < TEST_BYTES; i++) u8[at + i] = i;
+  const expected = fromHex(TEST_SEALED) as Uint8Array;
+  const key = backend.createKey(Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i));
+  try {
+    key.seal(at, TEST_BYTES, TEST_COUNTER);
+    backend.runSeals();
+    const around = (b: number, i: number): boolean =>
+      b === (i < 128 || i >= 128 + expected.length ? guard : expected[i - 128]);
+    if (!u8.subarray(at - 128, at + 128).every(around)) {
+      throw new Error(`${backend.name}: wrong ciphertext`);
+    }
+    u8.set(expected, changed);
+    u8[changed + TEST_BYTES + TAG_BYTES - 1] = (expected.at(-1) as number) ^ 0x80;
+    const refused = key.open(changed, TEST_BYTES, TEST_COUNTER);
+    const taken = key.open(at, TEST_BYTES, TEST_COUNTER);
+    backend.runOpens();
+    if (backend.opened(refused) !== -1) throw new Error(`${backend.name}: took a wrong tag`);
+    const opened = backend.opened(taken);
+    if (opened === -1 || !u8.subarray(opened, opened + TEST_BYTES).every((b, i) => b === i)) {
+      throw new Error(`${backend.name}: wrong plaintext`);
+    }
+  } finally {
+    key.destroy();
+  }
+}
+
+/** One of each kind that a routine may treat in its own way: none, part of a block, of a vector, of a stride, several. */
+const BATCH_LENGTHS = [1420, 0, 449, 13, 976, 64];
+const BATCH_SPACE = 1536;
+
+/** Throws unless a batch is sealed as node:crypto seals it, byte by byte with all that is around, and opened again. */
+function testBatch(arena: Arena, backend: AeadBackend): void {
+  const { u8 } = arena;
+  const bytes = BATCH_LENGTHS.length * BATCH_SPACE;
+  const [ours, theirs] = [arena.reserve(bytes), arena.reserve(bytes)];
+  const plaintext = Uint8Array.from({ length: bytes }, (_, i) => i * 7 + (i >> 8));
+  const node = createNodeAead(arena);
+  const keyBytes = Uint8Array.from({ length: KEY_BYTES }, (_, i) => 0xf0 + 5 * i);
+  const [key, nodeKey] = [backend.createKey(keyBytes), node.createKey(keyBytes)];
+  const each = (act: (offset: number, length: number, counter: number) => void): void => {
+    for (const [i, length] of BATCH_LENGTHS.entries()) act(i * BATCH_SPACE + 64, length, 0xffff_fffe + i);
+  };
+  try {
+    for (const start of [ours, theirs]) u8.set(plaintext, start);
+    each((offset, length, counter) => key.seal(ours + offset, length, counter));
+    backend.runSeals();
+    each((offset, length, counter) => nodeKey.seal(theirs + offset, length, counter));
+    if (Buffer.compare(u8.subarray(ours, ours + bytes), u8.subarray(theirs, theirs + bytes)) !== 0)
+      throw new Error(`${backend.name}: wrong ciphertext in a batch`);
+    const tickets: number[] = [];
+    each((offset, length, counter) => tickets.push(key.open(ours + offset, length, counter)));
+    backend.runOpens();
+    for (const [i, ticket] of tickets.entries()) {
+      const [opened, at] = [backend.opened(ticket), i * BATCH_SPACE + 64];
+      const length = BATCH_LENGTHS[i] as number;
+      const expected = plaintext.subarray(at, at + length);
+      if (opened === -1 || Buffer.compare(u8.subarray(opened, opened + length), expected) !== 0) {
+        throw new Error(`${backend.name}: wrong plaintext in a batch`);
+      }
+    }
+  } finally {
+    key.destroy();
+    nodeKey.destroy();
+  }
+}
