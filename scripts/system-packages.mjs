@@ -16,6 +16,7 @@ const PACKAGES = {
   "wireguard-go": ["wireguard-go"],
   nftables: ["nft"],
   "zbar-tools": ["zbarimg"],
+  binutils: ["as"],
   iperf3: ["iperf3"],
   wrk: ["wrk"],
   "nginx-light": ["nginx"],

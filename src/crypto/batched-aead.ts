@@ -12,38 +12,14 @@
  * and 0.81; EVP (whose provider looks its parameters up by name) 1.10 and 1.07 µs; node:crypto 5 µs.
  */
 import type { AeadKey, Arena } from "../base/index.js";
-import { type AeadBackend, checkKey, checkRange, destroyed, TAG_BYTES } from "./aead.js";
+import { type AeadBackend, checkKey, checkRange, destroyed } from "./aead.js";
+import { Opens, Seals, SLOTS, TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import type { CallRunner } from "./call-runner.js";
-import type { FusedKernel } from "./fused/packets.js";
-import { FusedOpens, FusedSeals } from "./fused/packets.js";
-import { HEAD_BYTES, OpenCalls, SealCalls, TAIL_BYTES } from "./packet-calls.js";
+import { FusedWorker } from "./fused/worker.js";
+import { PacketCalls } from "./packet-calls.js";
 
 /** Largest UDP datagram: no packet is longer. */
 const MAX_PACKET_BYTES = 65_536;
-
-/** Packets that wait to be sealed. Keys are eight words; one object per key. */
-export interface Seals {
-  seal(key: Uint32Array, offset: number, length: number, counter: number): void;
-  run(): void;
-  /** Carries out what waits, and removes what is left of keys. */
-  wipe(): void;
-}
-
-/** Packets that wait to be opened. */
-export interface Opens {
-  /** The packet's number in the batch, or −1 when the batch is full. */
-  open(key: Uint32Array, offset: number, length: number, counter: number): number;
-  run(): void;
-  /** As `CryptoSuite.opened`. */
-  result(ticket: number): number;
-  wipe(): void;
-}
-
-/** Bytes around a packet that are touched as well, the tag included. */
-interface Margins {
-  head: number;
-  tail: number;
-}
 
 /**
  * Throws when the symbols are not there. The first 64 and the last 16 bytes of the arena are no place for packets
@@ -51,20 +27,22 @@ interface Margins {
  * @param runner null: one foreign call for each routine
  */
 export function createPrimitivesAead(arena: Arena, runner: CallRunner | null): AeadBackend {
-  const margins = { head: HEAD_BYTES, tail: TAIL_BYTES };
-  const [seals, opens] = [new SealCalls(arena, runner), new OpenCalls(arena, runner)];
-  return batchedAead("openssl-primitives", arena, seals, opens, margins);
+  return batchedAead("openssl-primitives", arena, tags => new PacketCalls(arena, runner, tags));
 }
 
-export function createFusedAead(arena: Arena, kernel: FusedKernel): AeadBackend {
-  const margins = { head: 0, tail: TAG_BYTES };
-  return batchedAead("fused", arena, new FusedSeals(arena, kernel), new FusedOpens(arena, kernel), margins);
+/** Throws where no code may be added to the process. The processor must be one that `lookAtProcessor` calls fit. */
+export function createFusedAead(arena: Arena): AeadBackend {
+  return batchedAead("fused", arena, tags => new FusedWorker(arena, tags));
 }
 
-function batchedAead(name: string, arena: Arena, seals: Seals, opens: Opens, margins: Margins): AeadBackend {
+/** @param create a worker that opens, with tags where it is told, or, with null, seals */
+function batchedAead(name: string, arena: Arena, create: (tags: number | null) => Worker): AeadBackend {
+  const tags = arena.reserve(SLOTS * TAG_SPACE_BYTES);
+  const sealing = create(null);
+  const [seals, opens] = [new Seals(sealing), new Opens(arena, create(tags), tags)];
   return {
     name,
-    createKey: key => new BatchedKey(arena, seals, opens, margins, key),
+    createKey: key => new BatchedKey(arena, seals, opens, sealing, key),
     runSeals: () => seals.run(),
     runOpens: () => opens.run(),
     opened: ticket => opens.result(ticket),
@@ -80,13 +58,19 @@ class BatchedKey implements AeadKey {
   private readonly key: Uint32Array = new Uint32Array(8);
   private alive = true;
 
-  constructor(arena: Arena, seals: Seals, opens: Opens, { head, tail }: Margins, key: Uint8Array) {
+  constructor(
+    arena: Arena,
+    seals: Seals,
+    opens: Opens,
+    margins: Pick<Worker, "head" | "tail">,
+    key: Uint8Array,
+  ) {
     checkKey(key);
     this.arena = arena;
     this.seals = seals;
     this.opens = opens;
-    this.head = head;
-    this.tail = tail;
+    this.head = margins.head;
+    this.tail = margins.tail;
     new Uint8Array(this.key.buffer).set(key);
   }
 

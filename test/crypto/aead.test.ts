@@ -1,5 +1,5 @@
 /** The packet AEADs against each other, alone and in batches, their bounds checks, and the choice between them. */
-import { randomBytes, randomInt } from "node:crypto";
+import { createCipheriv, randomBytes, randomInt } from "node:crypto";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import t from "tap";
 import { Arena } from "../../src/base/index.js";
@@ -8,10 +8,8 @@ import { createFusedAead, createPrimitivesAead } from "../../src/crypto/batched-
 import { CallList, routine } from "../../src/crypto/call-list.js";
 import { type CallRunner, callRunner } from "../../src/crypto/call-runner.js";
 import { createEvpAead } from "../../src/crypto/evp-aead.js";
-import { fusedKernel } from "../../src/crypto/fused/kernel.js";
 import { lookAtProcessor } from "../../src/crypto/fused/processor.js";
 import { createCrypto, createPlainCrypto } from "../../src/crypto/index.js";
-import { addCode } from "../../src/crypto/machine-code.js";
 import { createNodeAead } from "../../src/crypto/node-aead.js";
 import { selfTest } from "../../src/crypto/self-test.js";
 
@@ -19,7 +17,7 @@ const arena = new Arena(1 << 20);
 /** Null where there is no code for the processor. */
 const runner: CallRunner | null = ["x64", "arm64"].includes(process.arch) ? callRunner() : null;
 const backends: readonly AeadBackend[] = [
-  ...(lookAtProcessor().fused ? [createFusedAead(arena, addCode(fusedKernel(), 3, "void"))] : []),
+  ...(lookAtProcessor().fused ? [createFusedAead(arena)] : []),
   ...(runner === null ? [] : [createPrimitivesAead(arena, runner)]),
   { ...createPrimitivesAead(arena, null), name: "openssl-primitives, call by call" },
   createEvpAead(arena),
@@ -198,6 +196,52 @@ for (const backend of backends) {
       t.ok(opened !== -1 && plaintext.equals(arena.u8.subarray(opened, opened + plaintext.length)));
     },
   );
+}
+
+for (const backend of backends) {
+  t.test(
+    `${backend.name}: a verdict stands when the datagram's bytes are used for something else`,
+    async t => {
+      const aead = backend.createKey(randomBytes(32));
+      const at = area + 64;
+      sealOne(backend, aead, at, 100, 1);
+      const ticket = aead.open(at, 100, 1);
+      backend.runOpens();
+      arena.u8.fill(0, at, at + 116);
+      t.not(backend.opened(ticket), -1);
+    },
+  );
+}
+
+const repeated = (word: Uint8Array): Buffer => Buffer.concat([word, word]);
+
+for (const backend of backends.filter(({ name }) => name !== "node" && name !== "openssl-evp")) {
+  t.test(`${backend.name}: nothing of a key is in the arena once it is destroyed`, async t => {
+    const key = randomBytes(32);
+    const aead = backend.createKey(key);
+    const at = area + 64;
+    for (let i = 0; i < 3; i++) aead.seal(at + 512 * i, 300, 7);
+    backend.runSeals();
+    const tickets = [0, 1, 2].map(i => aead.open(at + 512 * i, 300, 7));
+    backend.runOpens();
+    t.ok(tickets.every(ticket => backend.opened(ticket) !== -1));
+    const nonce = Buffer.alloc(16);
+    nonce.writeUInt32LE(7, 8);
+    const keystream = createCipheriv("chacha20", key, nonce).update(Buffer.alloc(512));
+    const r = Buffer.from(keystream.subarray(0, 16));
+    for (const i of [3, 7, 11, 15]) r[i] = (r[i] as number) & 15;
+    for (const i of [4, 8, 12]) r[i] = (r[i] as number) & 252;
+    const secrets = [
+      ...[0, 8, 16, 24].map(i => key.subarray(i, i + 8)),
+      // As rows of equal words.
+      ...[0, 4, 8, 12, 16, 20, 24, 28].map(i => repeated(key.subarray(i, i + 4))),
+      ...[r.subarray(0, 8), r.subarray(8, 16), keystream.subarray(0, 8), keystream.subarray(16, 24)],
+    ];
+    const left = (): number => secrets.filter(secret => Buffer.from(arena.buffer).includes(secret)).length;
+    t.not(left(), 0, "the search finds what is there");
+    aead.destroy();
+    t.equal(left(), 0);
+  });
 }
 
 t.test("the self-test catches a backend that is wrong", async t => {

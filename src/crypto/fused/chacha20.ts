@@ -3,6 +3,7 @@ import { BLOCK_BYTES, spillRow, stateRow, WORKSPACE, work } from "./workspace.js
 import {
   type Instruction,
   type Memory,
+  type Register,
   vextracti128Store,
   vmovdqu,
   vmovdquStore,
@@ -18,66 +19,74 @@ import {
   vpxor,
 } from "./x64.js";
 
-/** Registers of the rows a, b and d; of c there are two and two spare ones, which take turns. */
-const A = [0, 1, 2, 3];
-const B = [4, 5, 6, 7];
-const D = [12, 13, 14, 15];
-type Rows = readonly [number, number, number, number];
-type Pair = readonly [number, number];
+/** Rows a, b and d by column have a register each; of c two have, and two are in `spill`. */
+const A: Four = [0, 1, 2, 3];
+const B: Four = [4, 5, 6, 7];
+const D: Four = [12, 13, 14, 15];
+/** These take turns as registers of two rows of c and as spare ones. */
+const LOW: Pair = [8, 9];
+const HIGH: Pair = [10, 11];
+type Four = readonly [Register, Register, Register, Register];
+type Pair = readonly [Register, Register];
 
-/** Two quarter rounds (RFC 8439 §2.1), in step. */
-function quarterRounds(quarters: readonly [Rows, Rows], spare: Pair): Instruction[] {
-  const out: Instruction[] = [];
-  const both = (one: (rows: Rows, i: 0 | 1) => Instruction): void => {
-    out.push(one(quarters[0], 0), one(quarters[1], 1));
-  };
-  const rotateBytes = (mask: Memory): void => both(([, , , d]) => vpshufb(d, d, mask));
-  const rotate = (bits: number): void => {
-    both(([, b], i) => vpslld(spare[i], b, bits));
-    both(([, b]) => vpsrld(b, b, 32 - bits));
-    // An addition, as no bit is in both: on some processors it has more units to run on than an OR.
-    both(([, b], i) => vpaddd(b, b, spare[i]));
-  };
-  for (const [mask, bits] of [
-    [work(WORKSPACE.rotate16), 12],
-    [work(WORKSPACE.rotate8), 7],
-  ] as const) {
-    both(([a, b]) => vpaddd(a, a, b));
-    both(([a, , , d]) => vpxor(d, d, a));
-    rotateBytes(mask);
-    both(([, , c, d]) => vpaddd(c, c, d));
-    both(([, b, c]) => vpxor(b, b, c));
-    rotate(bits);
-  }
-  return out;
+/**
+ * Of two quarter rounds that are mixed, how many instructions the second one is behind. In step, their shifts and shuffles
+ * would fall together, for which a Zen has one unit and two.
+ */
+const LAG = 5;
+
+/** RFC 8439 §2.1. */
+function quarterRound([a, b, c, d]: Four, spare: Register): Instruction[] {
+  const half = (byBytes: Memory, byBits: number): Instruction[] => [
+    vpaddd(a, a, b),
+    vpxor(d, d, a),
+    vpshufb(d, d, byBytes),
+    vpaddd(c, c, d),
+    vpxor(b, b, c),
+    vpslld(spare, b, byBits),
+    vpsrld(b, b, 32 - byBits),
+    // No bit is in both. A Zen does not add where it shifts.
+    vpaddd(b, b, spare),
+  ];
+  return [...half(work(WORKSPACE.rotate16), 12), ...half(work(WORKSPACE.rotate8), 7)];
 }
 
-/** A column and a diagonal round. Begins and ends with rows c0, c1 in registers 8, 9, and c2, c3 in `spill`. */
-export function doubleRound(): Instruction[] {
-  const [one, two]: readonly Pair[] = [
-    [8, 9],
-    [10, 11],
-  ] as const;
-  const rows = (a: number, b: number, c: number, d: number): Rows => [A[a], B[b], c, D[d]] as unknown as Rows;
-  const exchange = (from: Pair, to: Pair): Instruction[] => [
+/** Quarter rounds of two columns or diagonals: the first one's rows by column, and the registers of c. */
+function twoQuarters(a: number, b: number, c: Pair, d: number, spare: Pair): Instruction[] {
+  const rows = (i: 0 | 1): Four => [A[(a + i) & 3], B[(b + i) & 3], c[i], D[(d + i) & 3]] as Four;
+  const [first, second] = [quarterRound(rows(0), spare[0]), quarterRound(rows(1), spare[1])];
+  const mixed: Instruction[] = [];
+  for (let i = 0; i < first.length + LAG; i++) {
+    if (i < first.length) mixed.push(first[i] as Instruction);
+    if (i >= LAG) mixed.push(second[i - LAG] as Instruction);
+  }
+  return mixed;
+}
+
+/** The two rows of c in `from` and the two in `spill` change places. */
+function exchange(from: Pair, to: Pair): Instruction[] {
+  return [
     vmovdqu(to[0], spillRow(0)),
     vmovdqu(to[1], spillRow(1)),
     vmovdquStore(spillRow(0), from[0]),
     vmovdquStore(spillRow(1), from[1]),
   ];
-  const [low, high] = [one as Pair, two as Pair];
+}
+
+/** A column and a diagonal round. Begins and ends with c0 and c1 in LOW, and c2 and c3 in `spill`. */
+export function doubleRound(): Instruction[] {
   return [
-    ...quarterRounds([rows(0, 0, low[0], 0), rows(1, 1, low[1], 1)], high),
-    ...exchange(low, high),
-    ...quarterRounds([rows(2, 2, high[0], 2), rows(3, 3, high[1], 3)], low),
-    ...quarterRounds([rows(0, 1, high[0], 3), rows(1, 2, high[1], 0)], low),
-    ...exchange(high, low),
-    ...quarterRounds([rows(2, 3, low[0], 1), rows(3, 0, low[1], 2)], high),
+    ...twoQuarters(0, 0, LOW, 0, HIGH),
+    ...exchange(LOW, HIGH),
+    ...twoQuarters(2, 2, HIGH, 2, LOW),
+    ...twoQuarters(0, 1, HIGH, 3, LOW),
+    ...exchange(HIGH, LOW),
+    ...twoQuarters(2, 3, LOW, 1, HIGH),
   ];
 }
 
 /** Four rows of the result, words `word` to `word` + 3 of each block, into the keystream block by block. */
-export function writeWords(rows: Rows, word: number, spare: Pair): Instruction[] {
+export function writeWords(rows: Four, word: number, spare: Pair): Instruction[] {
   const [a, b, c, d] = rows;
   const [s, t] = spare;
   const place = (block: number): Memory => work(WORKSPACE.keystream + BLOCK_BYTES * block + 4 * word);

@@ -11,8 +11,8 @@
  *
  * The order of instructions and the addresses that they touch depend on lengths alone, never on keys or data.
  *
- * Everything that the code works on lies in its workspace (below) and in the packets of its list. It is a function of
- * (workspace + BIAS, list, packets): three addresses and numbers, System V AMD64 ABI.
+ * Everything that the code works on lies in its workspace (`workspace.ts`) and in the packets of its list. It is a function
+ * of (workspace + BIAS, list, packets): two addresses and a number, System V AMD64 ABI.
  */
 import { doubleRound, writeWords } from "./chacha20.js";
 import { takeBlock, writeFinish, writeKey, writeTakeRest } from "./poly1305.js";
@@ -22,6 +22,7 @@ import {
   LIST,
   NEXT,
   PACKET_BYTES,
+  R_LOW,
   STRIDE_BYTES,
   spillRow,
   stateRow,
@@ -143,7 +144,7 @@ function writeXor(program: Program): void {
     .label("xor tail")
     .emit(addValue(RAX, 32))
     .jumpIf("equal", "xored")
-    // Up to 15 bytes too many, where the tag will be.
+    // Up to 15 bytes too many: of the tag's place, where the tag is written later, or of what is free behind the target.
     .label("xor 16")
     .emit(vmovdqu128(0, at(RSI)), vpxor128(0, 0, at(RBX)), vmovdquStore128(at(RDI), 0), ...advance(16))
     .emit(subValue(RAX, 16))
@@ -152,7 +153,7 @@ function writeXor(program: Program): void {
 }
 
 /** The whole: see the head of this file. */
-export function fusedKernel(): Uint8Array {
+export function fusedCode(): Uint8Array {
   const program = new Program();
   const saved: readonly Register[] = [RBX, RBP, R12, R13, R14, R15];
   const counters = stateRow(12);
@@ -191,7 +192,7 @@ export function fusedKernel(): Uint8Array {
     .jumpIf("below", "packet")
     .call("take rest")
     .call("finish")
-    .emit(vzeroall, ...saved.toReversed().map(pop), ret);
+    .emit(vzeroall, clear(R_LOW), ...saved.toReversed().map(pop), ret);
   writeStride(program);
   writeTakeRest(program);
   writeFinish(program);

@@ -33,9 +33,14 @@ import {
   test,
 } from "./x64.js";
 
-/** h = h · r mod 2^130 − 5, but for a last subtraction. Uses RAX, RBX, RCX, RDX, RSI, RDI. */
+/**
+ * h = h · r mod 2^130 − 5, but for a last subtraction. Uses RAX, RBX, RCX, RDX, RSI, RDI.
+ *
+ * Afterwards h < 2^130 + 2^66, so H2 ≤ 4; with the next block it is at most 6. r0 < 2^60 and s1 < 5/4 · 2^60: products with
+ * H2 and sums of the upper halves stay below 2^63.
+ */
 function multiply(): Instruction[] {
-  // r1 is a multiple of four, so that 2^128 · r1 = 5/4 · r1: s1 = r1 + r1/4 takes its place in the lower products.
+  // r1 is a multiple of four, so that 2^128 · r1 ≡ 5/4 · r1: s1 = r1 + r1/4 takes its place in the lower products.
   return [
     mov(RDX, R_LOW),
     mulx(RBX, RAX, H0), //  h0 r0

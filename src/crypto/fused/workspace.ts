@@ -7,12 +7,12 @@ export const BLOCKS = 8;
 export const BLOCK_BYTES = 64;
 export const STRIDE_BYTES: number = BLOCKS * BLOCK_BYTES;
 
-/** Where in the workspace things are, in bytes. What the rounds use comes first, within reach of a one-byte offset. */
+/** Where in the workspace things are, in bytes. What ChaCha20's rounds read comes first, within reach of a one-byte offset. */
 export const WORKSPACE = {
   /** For vpshufb: how bytes move when each word is rotated by 16 and by 8 bits. */
   rotate16: 0,
   rotate8: 32,
-  /** Two of the sixteen state rows, of which fifteen and a spare do not fit the registers. */
+  /** Two of the sixteen state rows, of which fourteen and two spare ones fit the registers. */
   spill: 64,
   /** ChaCha20's state before its rounds: word i of all eight blocks, for each i. Constants, key, counter, nonce. */
   state: 128,
@@ -26,8 +26,8 @@ export const WORKSPACE = {
   s: 1232,
   r1AndQuarter: 1248,
   arena: 1256,
-  // Of the packet at hand: where its tag goes, bytes in all and not yet encrypted, from and to where; end of the list;
-  // double rounds to go.
+  // Of the packet at hand: where its tag goes (0: there was none yet), bytes in all and not yet encrypted, from and to
+  // where; end of the list; double rounds to go.
   tag: 1264,
   length: 1272,
   left: 1280,

@@ -1,0 +1,150 @@
+/**
+ * Packets that wait to be sealed or opened together. What they have in common is here: keys, batches, places of what was
+ * opened, verdicts. The work itself is a `Worker`'s.
+ */
+import type { Arena } from "../base/index.js";
+import { tagDifference } from "./aead.js";
+
+/** Packets in a batch: as many datagrams as one system call takes or gives. */
+export const SLOTS = 64;
+/** Where opening puts the tags that it computes: one every 32 bytes. */
+export const TAG_SPACE_BYTES = 32;
+/** Opened packets of a batch: a full one of the usual size, so that it stays in the processor's cache. */
+const OPENED_BYTES = 73_728;
+
+/** Carries out batches of packets, all in the same direction and each under one key. */
+export interface Worker {
+  /** Bytes before a packet, and before the place it is opened to, that are used too. */
+  readonly head: number;
+  /** And behind them: the tag, and what else may be written before it. */
+  readonly tail: number;
+  /** Takes up the key of the packets that are added next. */
+  load(key: Uint32Array): void;
+  /** Packet `slot`: from arena byte `offset` to `target`, which is the same where packets are sealed. */
+  add(slot: number, offset: number, target: number, length: number, counter: number): void;
+  /** `count` packets from `first` on, at least one. */
+  run(first: number, count: number): void;
+  /** Removes what is left of keys. */
+  forget(): void;
+}
+
+abstract class Batch {
+  protected count = 0;
+  protected readonly worker: Worker;
+  private carriedOut = 0;
+  /** The key that the worker has. */
+  private loaded: Uint32Array | null = null;
+
+  constructor(worker: Worker) {
+    this.worker = worker;
+  }
+
+  protected add(key: Uint32Array, offset: number, target: number, length: number, counter: number): void {
+    if (this.loaded !== key) {
+      this.carryOut();
+      this.worker.load(key);
+      this.loaded = key;
+    }
+    this.worker.add(this.count++, offset, target, length, counter);
+  }
+
+  protected carryOut(): void {
+    const { count, carriedOut } = this;
+    if (count === carriedOut) return;
+    this.worker.run(carriedOut, count - carriedOut);
+    this.carriedOut = count;
+  }
+
+  protected restart(): void {
+    this.count = 0;
+    this.carriedOut = 0;
+  }
+
+  /** Carries out what waits, and removes what is left of keys. */
+  wipe(): void {
+    this.carryOut();
+    this.loaded = null;
+    this.worker.forget();
+  }
+}
+
+/** Keys are eight words, one object per key; ranges are checked before. */
+export class Seals extends Batch {
+  seal(key: Uint32Array, offset: number, length: number, counter: number): void {
+    if (this.count === SLOTS) this.run();
+    this.add(key, offset, offset, length, counter);
+  }
+
+  run(): void {
+    this.carryOut();
+    this.restart();
+  }
+}
+
+export class Opens extends Batch {
+  private readonly arena: Arena;
+  private readonly tags: number;
+  /** The ciphertext must stay until it is judged, so packets are opened to places of their own. */
+  private readonly places: number;
+  private placesBytes = 0;
+  /** By ticket: where the tag that came with the packet is, where the packet is opened to, and in the end that or −1. */
+  private readonly expected: Int32Array = new Int32Array(SLOTS);
+  private readonly plaintexts: Int32Array = new Int32Array(SLOTS);
+  private readonly verdicts: Int32Array = new Int32Array(SLOTS);
+  /** The batch was run: the next packet begins another. */
+  private closed = false;
+
+  /** @param tags arena offset of where the worker puts them */
+  constructor(arena: Arena, worker: Worker, tags: number) {
+    super(worker);
+    this.arena = arena;
+    this.tags = tags;
+    this.places = arena.reserve(OPENED_BYTES);
+  }
+
+  /** The packet's ticket, or −1 when the batch is full. */
+  open(key: Uint32Array, offset: number, length: number, counter: number): number {
+    if (this.closed) {
+      this.closed = false;
+      this.restart();
+      this.placesBytes = 0;
+    }
+    const { head, tail } = this.worker;
+    const bytes = (head + length + tail + 63) & ~63;
+    const ticket = this.count;
+    if (ticket === SLOTS || this.placesBytes + bytes > OPENED_BYTES) return -1;
+    const target = this.places + this.placesBytes + head;
+    this.placesBytes += bytes;
+    this.expected[ticket] = offset + length;
+    this.plaintexts[ticket] = target;
+    this.add(key, offset, target, length, counter);
+    return ticket;
+  }
+
+  run(): void {
+    this.carryOut();
+    this.closed = true;
+    const { arena, tags, expected, plaintexts, verdicts } = this;
+    for (let ticket = 0; ticket < this.count; ticket++) {
+      const different = tagDifference(arena, tags + TAG_SPACE_BYTES * ticket, expected[ticket] as number);
+      verdicts[ticket] = different ? -1 : (plaintexts[ticket] as number);
+    }
+  }
+
+  /** As `CryptoSuite.opened`. */
+  result(ticket: number): number {
+    return this.verdicts[ticket] as number;
+  }
+
+  override wipe(): void {
+    super.wipe();
+    const { u8 } = this.arena;
+    const { head } = this.worker;
+    for (let ticket = 0; ticket < this.count; ticket++) {
+      const plaintext = this.plaintexts[ticket] as number;
+      u8.fill(0, plaintext - head, plaintext);
+    }
+    // Plaintext of earlier, larger batches; that of this one may still be asked for.
+    u8.fill(0, this.places + this.placesBytes, this.places + OPENED_BYTES);
+  }
+}
