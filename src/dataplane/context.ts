@@ -28,7 +28,7 @@ export function newRing(context: Context): Ring {
 }
 
 /** Most bytes read from kernel sockets per turn, so that fast senders cannot starve the rest of the loop. */
-export const TURN_READ_BYTES: number = 512 * 1024;
+export const TURN_READ_BYTES: number = 256 * 1024;
 
 /** How soon a stream asks again for ring memory that the pool did not have. */
 const STARVED_RETRY_MS = 20;

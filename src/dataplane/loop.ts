@@ -53,7 +53,10 @@ export class Loop {
   private readonly sources: (Source | undefined)[] = [];
   /** The turn in which each descriptor came in. */
   private readonly addedIn: number[] = [];
-  private turnNumber = 0;
+  /** Of the turn at hand. */
+  turnNumber = 0;
+  /** When a machine wants to be polled next, as far as was known when the turn began. */
+  private nextAt: Milliseconds = 0;
   private readonly machines: Machine[] = [];
   private stopped = false;
 
@@ -112,9 +115,12 @@ export class Loop {
       if (this.addedIn[fd] !== this.turnNumber) this.sources[fd]?.onReady(this.poller.eventsAt(i), now);
     }
     const machines = this.machines;
-    for (let i = 0; i < machines.length; i++) {
-      const machine = machines[i] as Machine;
-      if (machine.pollAt() <= now) machine.poll(now);
+    // What the sources have just made due has a turn of its own at once.
+    if (this.nextAt <= now) {
+      for (let i = 0; i < machines.length; i++) {
+        const machine = machines[i] as Machine;
+        if (machine.pollAt() <= now) machine.poll(now);
+      }
     }
     for (let i = 0; i < machines.length; i++) (machines[i] as Machine).flush(now);
   }
@@ -125,6 +131,7 @@ export class Loop {
       const at = (this.machines[i] as Machine).pollAt();
       if (at < next) next = at;
     }
+    this.nextAt = next;
     return Math.max(0, next - monotonicMs());
   }
 }

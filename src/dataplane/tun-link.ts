@@ -7,6 +7,7 @@ import { EAGAIN, TunIo, VIRTIO_NET_HDR_BYTES, virtioNet } from "../linux/index.j
 import type { Link, Stack } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import type { Source } from "./loop.js";
+import { SecondLook } from "./second-look.js";
 
 const MAX_PACKET_BYTES = 65_535;
 /** Read per turn before the rest of the loop gets its share: of segments few, of small packets many. */
@@ -28,6 +29,7 @@ export class TunLink implements Link, Source {
   private readonly readBuffer: number;
   private readonly writeBuffer: number;
   private readonly onGone: () => void;
+  private readonly secondLook: SecondLook = new SecondLook();
   private stack!: Stack;
 
   /**
@@ -52,7 +54,8 @@ export class TunLink implements Link, Source {
   onReady(_events: number, now: Milliseconds): void {
     const packet = this.readBuffer + VIRTIO_NET_HDR_BYTES;
     let bytes = 0;
-    for (let i = 0; i < READ_BUDGET_PACKETS && bytes < READ_BUDGET_BYTES; i++) {
+    const most = this.secondLook.isWorthwhile(this.context.loop.turnNumber) ? READ_BUDGET_PACKETS : 1;
+    for (let i = 0; i < most && bytes < READ_BUDGET_BYTES; i++) {
       const length = this.io.read(this.readBuffer, VIRTIO_NET_HDR_BYTES + MAX_PACKET_BYTES);
       if (length < 0 && length !== -EAGAIN) return this.onGone();
       if (length <= VIRTIO_NET_HDR_BYTES) return;

@@ -20,6 +20,7 @@ import type { Context } from "./context.js";
 import { writeEchoRequest } from "./echo-request.js";
 import type { Machine, Source } from "./loop.js";
 import { PeerLink } from "./peer-link.js";
+import { SecondLook } from "./second-look.js";
 
 const MAX_RUN_SEGMENTS = 64;
 /** Largest UDP payload over IPv4; one GSO call carries at most this. */
@@ -53,6 +54,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   private runClosed = false;
   private runPeer: Peer | null = null;
   private blocked = false;
+  private readonly secondLook: SecondLook = new SecondLook();
   /** Searches of paths' MTUs. */
   private readonly searches: TimerHeap = new TimerHeap();
 
@@ -107,7 +109,8 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   onReady(events: number, now: Milliseconds): void {
     if (events & EPOLLOUT && this.blocked) this.unblock();
     if (!(events & ~EPOLLOUT)) return;
-    for (let i = 0; i < RECEIVE_BUDGET; i++) {
+    const most = this.secondLook.isWorthwhile(this.context.loop.turnNumber) ? RECEIVE_BUDGET : 1;
+    for (let i = 0; i < most; i++) {
       const total = this.socket.receive(this.receiveBuffer, RECEIVE_BYTES, this.receiveEndpoint);
       if (total === -EAGAIN) return;
       // An ICMP error of an earlier datagram is reported here once; the timers deal with silence.
