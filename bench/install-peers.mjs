@@ -4,7 +4,7 @@
  * benchmarks then run without it. Nothing that it installs is started.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../scripts/ready.mjs";
 
@@ -31,10 +31,10 @@ const PACKAGES = {
   unbound: "unbound",
 };
 
-/** Program → module, and what `go install` calls it. A fixed version where a proxy may not answer "latest". */
+/** Program → module and version. */
 const GO_MODULES = {
-  "wireguard-go-current": ["golang.zx2c4.com/wireguard@latest", "wireguard"],
-  tun2socks: ["github.com/xjasonlyu/tun2socks/v2@v2.6.0", "tun2socks"],
+  "wireguard-go-current": ["golang.zx2c4.com/wireguard", "latest"],
+  tun2socks: ["github.com/xjasonlyu/tun2socks/v2", "v2.6.0"],
 };
 
 const CRATES = { "boringtun-cli": "boringtun-cli" };
@@ -42,9 +42,9 @@ const CRATES = { "boringtun-cli": "boringtun-cli" };
 const there = program => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 
 /** With the lowest priority: a build next to a measurement must not be noticed. */
-function build(command, args, env = {}) {
+function build(command, args, env = {}, cwd = PEERS) {
   return spawnSync("nice", ["-n", "19", command, ...args], {
-    cwd: PEERS,
+    cwd,
     stdio: ["ignore", 2, 2],
     env: { ...process.env, ...env },
   });
@@ -70,14 +70,28 @@ function installPackages() {
   if (guard) rmSync(policy);
 }
 
+/**
+ * Built inside a module of our own that requires the program: `go install` would ask for the list of its versions, which
+ * not every proxy has.
+ */
 function installGoModules() {
-  for (const [program, [module, built]] of Object.entries(GO_MODULES)) {
+  for (const [program, [module, version]] of Object.entries(GO_MODULES)) {
     const path = join(BIN, program);
     if (existsSync(path)) continue;
-    if (!there("go")) console.log(`${program}: skipped, needs go`);
-    else if (build("go", ["install", module], { GOBIN: BIN }).status !== 0) {
-      console.log(`${program}: go install ${module} failed`);
-    } else if (built !== program) renameSync(join(BIN, built), path);
+    if (!there("go")) {
+      console.log(`${program}: skipped, needs go`);
+      continue;
+    }
+    const dir = join(PEERS, `build-${program}`);
+    mkdirSync(dir, { recursive: true });
+    const go = (...args) => build("go", args, { GOFLAGS: "-mod=mod" }, dir).status === 0;
+    writeFileSync(join(dir, "go.mod"), "module peers\n");
+    const required =
+      version === "latest"
+        ? go("get", `${module}@latest`)
+        : go("mod", "edit", `-require=${module}@${version}`);
+    if (!required || !go("build", "-o", path, module)) console.log(`${program}: go build ${module} failed`);
+    rmSync(dir, { recursive: true });
   }
 }
 

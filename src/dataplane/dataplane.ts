@@ -4,6 +4,7 @@
  */
 import type { DataplaneStatus, FromDataplane, ToDataplane } from "../api/index.js";
 import { Address, BlockPool, CzctlError, ENDPOINT_BYTES } from "../base/index.js";
+import { type CryptoChoice, createCrypto } from "../crypto/index.js";
 import { createArena, dropPrivileges, Poller, ThreadPlacement, threadCpuMs } from "../linux/index.js";
 import { type Context, StreamQueue } from "./context.js";
 import { DialLimit } from "./dial-limit.js";
@@ -25,6 +26,8 @@ export class Dataplane {
   private readonly control: LineChannel;
   private readonly context: Context;
   private readonly lineBuffer: number;
+  /** Made while the control process loads: it takes as long as all the rest. */
+  private readonly crypto: CryptoChoice;
   private readonly startedAt: number = performance.now();
   private running: Running | null = null;
 
@@ -50,6 +53,7 @@ export class Dataplane {
     this.loop.addMachine(streams);
     this.loop.addMachine(new StayPut(new ThreadPlacement(), threadCpuMs));
     this.loop.addMachine(new Tidier(arena, pool, compactHeap));
+    this.crypto = createCrypto(arena);
   }
 
   run(): void {
@@ -89,7 +93,7 @@ export class Dataplane {
 
   private start(message: Start): void {
     try {
-      this.running = new Running(this.context, this.lineBuffer, message);
+      this.running = new Running(this.context, this.lineBuffer, this.crypto, message);
       this.dropPrivileges(message);
     } catch (error) {
       const known = error instanceof CzctlError ? error : null;

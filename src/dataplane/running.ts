@@ -10,7 +10,7 @@
 import { randomFillSync } from "node:crypto";
 import type { DataplaneStatus, FlowStatus, ToDataplane, Tuning } from "../api/index.js";
 import { Address, type CryptoSuite, parseEndpoint, type Random } from "../base/index.js";
-import { createCrypto } from "../crypto/index.js";
+import type { CryptoChoice } from "../crypto/index.js";
 import { EPOLLIN } from "../linux/index.js";
 import { Stack, type StackHandler, type StackOptions } from "../netstack/index.js";
 import { AgentRole } from "./agent.js";
@@ -59,11 +59,11 @@ export class Running {
    * Throws CzctlError when a part cannot be.
    * @param lineBuffer as for `LineChannel`
    */
-  constructor(context: Context, lineBuffer: number, start: Start) {
+  constructor(context: Context, lineBuffer: number, crypto: CryptoChoice, start: Start) {
     this.context = context;
     this.tuning = start.tuning;
     const inner = start.innerAddresses.map(Address.from);
-    const { suite, fallbackReason } = createCrypto(context.arena);
+    const { suite, fallbackReason } = crypto;
     this.crypto = suite;
     if (fallbackReason !== null) this.warn(`slower encryption is used: ${fallbackReason}`);
 
