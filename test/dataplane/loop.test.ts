@@ -46,7 +46,11 @@ t.test("what a source makes due is polled in a turn that does not block; nothing
   const [machine, other] = [new Probe(), new Probe()];
   loop.addMachine(machine);
   loop.addMachine(other);
-  loop.add(7, 1, { onReady: (_events, now) => void (machine.at = now) });
+  loop.add(7, 1, {
+    onReady(_events, now) {
+      machine.at = now;
+    },
+  });
   for (let i = 0; i < 4; i++) loop.turn();
   t.same(waits, [NEVER, NEVER, 0, NEVER]);
   t.same([machine.polls, other.polls], [1, 0]);
