@@ -48,6 +48,11 @@ export class Receiver {
   private segmentBytes = 0;
   private source = 0;
   private now: Milliseconds = 0;
+  /**
+   * The session of the packet before, since the last handshake message: what `Peer.received` does is done. A batch has one
+   * source and one time.
+   */
+  private heardUnder: Keypair | null = null;
 
   constructor(
     arena: Arena,
@@ -74,11 +79,13 @@ export class Receiver {
     this.now = now;
     this.waiting = 0;
     this.judged = 0;
+    this.heardUnder = null;
   }
 
   /** The peer's keys are gone: what it sent and was not judged yet is judged as it would be if it came now. */
   forget(peer: Peer): void {
     if (this.from === peer) this.from = null;
+    this.heardUnder = null;
     for (let i = this.judged; i < this.waiting; i++) {
       const message = this.batch[i] as Waiting;
       if (message.peer === peer) message.ticket = Drop.unknownIndex;
@@ -109,23 +116,33 @@ export class Receiver {
   private collect(): void {
     this.waiting = 0;
     this.judged = 0;
+    let before: Waiting | null = null;
     while (this.waiting < BATCH && this.offset < this.end && this.messageType() === MESSAGE_TRANSPORT) {
-      if (!this.look(this.batch[this.waiting] as Waiting)) break;
+      const message: Waiting = this.batch[this.waiting] as Waiting;
+      if (!this.look(message, before)) break;
+      before = message;
       this.waiting++;
       this.offset += this.segmentBytes;
     }
     if (this.waiting > 0) this.crypto.runOpens();
   }
 
-  /** False when no more can be opened at once. */
-  private look(message: Waiting): boolean {
+  /**
+   * False when no more can be opened at once.
+   * @param before of the same session most of the time
+   */
+  private look(message: Waiting, before: Waiting | null): boolean {
     const { offset, length } = this;
     const { view } = this.arena;
     const index = view.getInt32(offset + TRANSPORT_RECEIVER_AT, true);
-    const peer = this.indexes.get(index);
-    const keypair = peer === null ? null : peer.keypairs.find(index);
-    message.peer = peer;
-    message.keypair = keypair;
+    if (before !== null && before.keypair !== null && before.keypair.localIndex === index) {
+      message.peer = before.peer;
+      message.keypair = before.keypair;
+    } else {
+      message.peer = this.indexes.get(index);
+      message.keypair = message.peer === null ? null : message.peer.keypairs.find(index);
+    }
+    const { keypair } = message;
     message.bytes = length;
     message.ticket = Drop.unknownIndex;
     if (keypair === null) return true;
@@ -146,7 +163,12 @@ export class Receiver {
     const inner = this.crypto.opened(ticket);
     if (inner === -1) return Drop.unauthentic;
     if (!keypair.replay.accept(counter)) return Drop.replayed;
-    peer.received(keypair, this.source, bytes, this.now);
+    if (keypair === this.heardUnder) {
+      peer.rxBytes += bytes;
+    } else {
+      peer.received(keypair, this.source, bytes, this.now);
+      this.heardUnder = keypair;
+    }
     const innerBytes = bytes - TRANSPORT_HEADER_BYTES - TAG_BYTES;
     if (innerBytes === 0) return 0;
     peer.timers.dataReceived(this.now);
@@ -157,6 +179,7 @@ export class Receiver {
     const { offset, length } = this;
     const type = this.messageType();
     this.offset += this.segmentBytes;
+    this.heardUnder = null;
     return this.gate.process(type, offset, length, this.source, this.now);
   }
 

@@ -49,6 +49,22 @@ export class Czctl {
     await this.host.run(process.execPath, command, { timeoutMs: 20_000 });
   }
 
+  /** Supervisor, daemon and data plane end at once, as in a crash of everything. */
+  async killAll(): Promise<void> {
+    const { supervisorPid, pid, dataplane } = await this.status();
+    const pids = [pid, supervisorPid, dataplane?.pid ?? 0].filter(each => each > 1);
+    // Nobody lives to see another one die, which even between two signals is time enough to take the names out.
+    for (const each of pids) process.kill(each, "SIGSTOP");
+    for (const each of pids) {
+      try {
+        process.kill(each, "SIGKILL");
+      } catch (error) {
+        // The data plane dies with its parent.
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      }
+    }
+  }
+
   /** Until the catalog stream is there (again). */
   waitUntilConnected(timeoutMs = 5_000): Promise<DaemonStatus> {
     return eventually(

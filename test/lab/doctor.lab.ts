@@ -228,8 +228,7 @@ async function remains(p: Patient): Promise<void> {
   });
   await p.check("what a crash of everything left", async () => {
     await p.czctl.up();
-    const { supervisorPid, pid, dataplane } = await p.czctl.status();
-    for (const each of [supervisorPid, pid, dataplane?.pid ?? 0]) if (each > 1) process.kill(each, "SIGKILL");
+    await p.czctl.killAll();
     const said = await p.shows({ check: "hosts file", level: "problem", text: /of an earlier run/ });
     await p.shows({ check: "remains", level: "warning", text: /socket/ });
     await p.czctl.run(["cleanup"]);

@@ -60,13 +60,6 @@ class HostsFile {
   }
 }
 
-async function killAll(czctl: Czctl): Promise<void> {
-  const { supervisorPid, pid, dataplane } = await czctl.status();
-  const pids = [pid, supervisorPid, dataplane?.pid ?? 0].filter(each => each > 1);
-  // Nobody lives to see another one die, which even between two signals is time enough to take the names out.
-  for (const signal of ["SIGSTOP", "SIGKILL"] as const) for (const each of pids) process.kill(each, signal);
-}
-
 /** The names are there: in the file unless said otherwise, by DNS in any case. */
 async function works({ laptop }: Lab, czctl: Czctl, file: HostsFile, inFile = true): Promise<void> {
   const there = (): void => assertEqual(LINE.test(file.read()), inFile, "in the hosts file");
@@ -101,7 +94,7 @@ async function contents(l: Lab, czctl: Czctl, check: Check): Promise<void> {
     await check(`${name}; bind-mounted; all killed at once, then ${end}`, content, async file => {
       await czctl.up();
       await works(l, czctl, file);
-      await killAll(czctl);
+      await czctl.killAll();
       assert(LINE.test(file.read()), "nothing is stale yet");
       await czctl.exec([end], { timeoutMs: 20_000 });
       if (end === "up") await czctl.run(["down"]);
@@ -123,7 +116,7 @@ async function edits(l: Lab, czctl: Czctl, check: Check): Promise<void> {
   });
   await check("the end marker deleted after a crash, then up and down", PLAIN, async file => {
     await czctl.up();
-    await killAll(czctl);
+    await czctl.killAll();
     file.write(file.read().replace("# /CODEZERO\n###\n", ""));
     await czctl.up();
     await works(l, czctl, file);

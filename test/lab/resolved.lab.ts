@@ -138,8 +138,7 @@ await lab(import.meta.url, async l => {
   await check("all killed at once: systemd-resolved as it was", async () => {
     await czctl.up();
     await registered();
-    const { supervisorPid, pid, dataplane } = await czctl.status();
-    for (const each of [supervisorPid, pid, dataplane?.pid ?? 0]) if (each > 1) process.kill(each, "SIGKILL");
+    await czctl.killAll();
     await eventually("as before", async () =>
       assertEqual(await settings(resolved), before, "resolvectl status"),
     );
