@@ -73,6 +73,19 @@ function exchange(from: Pair, to: Pair): Instruction[] {
   ];
 }
 
+/** Each row as it is before the rounds. */
+export function loadState(): Instruction[] {
+  const columns = [0, 1, 2, 3] as const;
+  return [
+    ...columns.map(i => vmovdqu(A[i], stateRow(i))),
+    ...columns.map(i => vmovdqu(B[i], stateRow(4 + i))),
+    ...LOW.map((register, i) => vmovdqu(register, stateRow(10 + i))),
+    ...LOW.map((register, i) => vmovdquStore(spillRow(i as 0 | 1), register)),
+    ...LOW.map((register, i) => vmovdqu(register, stateRow(8 + i))),
+    ...columns.map(i => vmovdqu(D[i], stateRow(12 + i))),
+  ];
+}
+
 /** A column and a diagonal round. Begins and ends with c0 and c1 in LOW, and c2 and c3 in `spill`. */
 export function doubleRound(): Instruction[] {
   return [
@@ -85,8 +98,21 @@ export function doubleRound(): Instruction[] {
   ];
 }
 
-/** Four rows of the result, words `word` to `word` + 3 of each block, into the keystream block by block. */
-export function writeWords(rows: Four, word: number, spare: Pair): Instruction[] {
+/** The result, with the state from before the rounds added, into the keystream. */
+export function writeKeystream(): Instruction[] {
+  return [
+    ...writeWords(A, 0, HIGH),
+    ...writeWords(B, 4, HIGH),
+    ...writeWords(D, 12, HIGH),
+    // Rows of a are free by now.
+    vmovdqu(A[0], spillRow(0)),
+    vmovdqu(A[1], spillRow(1)),
+    ...writeWords([...LOW, A[0], A[1]], 8, HIGH),
+  ];
+}
+
+/** Four rows of it, words `word` to `word` + 3 of each block, block by block. */
+function writeWords(rows: Four, word: number, spare: Pair): Instruction[] {
   const [a, b, c, d] = rows;
   const [s, t] = spare;
   const place = (block: number): Memory => work(WORKSPACE.keystream + BLOCK_BYTES * block + 4 * word);

@@ -14,7 +14,7 @@
  * Everything that the code works on lies in its workspace (`workspace.ts`) and in the packets of its list. It is a function
  * of (workspace + BIAS, list, packets): two addresses and a number, System V AMD64 ABI.
  */
-import { doubleRound, writeWords } from "./chacha20.js";
+import { doubleRound, loadState, writeKeystream } from "./chacha20.js";
 import { takeBlock, writeFinish, writeKey, writeTakeRest } from "./poly1305.js";
 import {
   BLOCK_BYTES,
@@ -24,7 +24,6 @@ import {
   PACKET_BYTES,
   R_LOW,
   STRIDE_BYTES,
-  spillRow,
   stateRow,
   WAITING,
   WORKSPACE,
@@ -92,17 +91,9 @@ function weave(one: readonly Instruction[], other: readonly Instruction[]): Inst
 
 /** Makes the keystream of the eight blocks that `state` says, and takes in all whole blocks that wait. */
 function writeStride(program: Program): void {
-  const four = [0, 1, 2, 3];
   program
     .label("stride", 32)
-    .emit(...four.map(i => vmovdqu(i, stateRow(i))), ...four.map(i => vmovdqu(4 + i, stateRow(4 + i))))
-    .emit(vmovdqu(8, stateRow(10)), vmovdqu(9, stateRow(11)))
-    .emit(vmovdquStore(spillRow(0), 8), vmovdquStore(spillRow(1), 9))
-    .emit(
-      vmovdqu(8, stateRow(8)),
-      vmovdqu(9, stateRow(9)),
-      ...four.map(i => vmovdqu(12 + i, stateRow(12 + i))),
-    )
+    .emit(...loadState())
     .emit(movValue(work(WORKSPACE.rounds), 10), subValue(WAITING, WOVEN_BYTES))
     .jumpIf("below", "alone")
     .label("woven", 32)
@@ -117,9 +108,7 @@ function writeStride(program: Program): void {
     .emit(...doubleRound(), dec(work(WORKSPACE.rounds)))
     .jumpIf("notEqual", "rounds")
     .label("rounds done")
-    .emit(...writeWords([0, 1, 2, 3], 0, [10, 11]), ...writeWords([4, 5, 6, 7], 4, [10, 11]))
-    .emit(...writeWords([12, 13, 14, 15], 12, [10, 11]))
-    .emit(vmovdqu(0, spillRow(0)), vmovdqu(1, spillRow(1)), ...writeWords([8, 9, 0, 1], 8, [10, 11]))
+    .emit(...writeKeystream())
     .jump("take rest");
 }
 

@@ -54,7 +54,7 @@ function multiply(): Instruction[] {
     add(H0, RAX),
     adc(RBX, RCX),
     imul(RDX, H2), //       h2 s1
-    imul(H2, R_LOW), //       h2 r0
+    imul(H2, R_LOW), //     h2 r0
     add(RSI, RDX),
     adcValue(RDI, 0),
     mov(H1, RSI),
