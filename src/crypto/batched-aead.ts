@@ -7,8 +7,8 @@
  *   EVP layer around them. The official Node builds from 20 to 26 export these symbols; they are not OpenSSL's public
  *   interface, so `create.ts` proves them with vectors before use and takes EVP where they are missing.
  *
- * Measured, 44 packets of 1420 bytes in a batch, on a processor of 2017 with AVX2 (Zen): fused 1.40 µs to seal as to open,
- * OpenSSL's 2.15 and 2.17 µs. On one with AVX-512 OpenSSL's take 0.56 and 0.58 µs, with four foreign calls per packet 0.73
+ * Measured, 44 packets of 1420 bytes in a batch, on a processor of 2017 with AVX2 (Zen): fused 1.28 and 1.31 µs to seal and
+ * to open, OpenSSL's 2.15 and 2.17 µs. On one with AVX-512 OpenSSL's take 0.56 and 0.58 µs, with four foreign calls per packet 0.73
  * and 0.81; EVP (whose provider looks its parameters up by name) 1.10 and 1.07 µs; node:crypto 5 µs.
  */
 import type { AeadKey, Arena } from "../base/index.js";

@@ -157,13 +157,13 @@ export function fusedCode(): Uint8Array {
     .call("stride")
     .call("finish");
   writeKey(program);
-  const address = (register: Register, name: "source" | "target" | "ciphertext" | "tag"): Instruction[] => [
+  const address = (register: Register, name: "source" | "target" | "tag"): Instruction[] => [
     movLow(register, field(name)),
     add(register, work(WORKSPACE.arena)),
   ];
   program
     .emit(...address(RAX, "tag"), store(work(WORKSPACE.tag), RAX))
-    .emit(...address(RSI, "source"), ...address(RDI, "target"), ...address(NEXT, "ciphertext"))
+    .emit(...address(RSI, "source"), mov(NEXT, RSI), ...address(RDI, "target"))
     .emit(movLow(RCX, field("length")), store(work(WORKSPACE.length), RCX))
     .emit(lea(RBX, work(WORKSPACE.keystream + BLOCK_BYTES)), movValue(RAX, STRIDE_BYTES - BLOCK_BYTES));
   writeXor(program);

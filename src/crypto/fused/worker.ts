@@ -82,7 +82,6 @@ export class FusedWorker implements Worker {
     const { tags } = this;
     u32[first + PACKET.source] = offset;
     u32[first + PACKET.target] = target;
-    u32[first + PACKET.ciphertext] = offset;
     u32[first + PACKET.length] = length;
     u32[first + PACKET.counterLow] = counter;
     u32[first + PACKET.counterHigh] = counter / 0x1_0000_0000;

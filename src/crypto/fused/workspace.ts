@@ -44,13 +44,12 @@ export const BIAS = 128;
 /** A packet of the list, in words of 32 bits; places are bytes from the arena's beginning. */
 export const PACKET = {
   source: 0,
+  /** The same where packets are sealed, so that the source ends up as the ciphertext, or is it. */
   target: 1,
-  /** Where the ciphertext is: source or target. */
-  ciphertext: 2,
-  length: 3,
-  counterLow: 4,
-  counterHigh: 5,
-  tag: 6,
+  length: 2,
+  counterLow: 3,
+  counterHigh: 4,
+  tag: 5,
   words: 8,
 } as const;
 
