@@ -5,10 +5,18 @@
 import type { DataplaneStatus, FromDataplane, ToDataplane } from "../api/index.js";
 import { Address, BlockPool, CzctlError, ENDPOINT_BYTES } from "../base/index.js";
 import { type CryptoChoice, createCrypto } from "../crypto/index.js";
-import { createArena, dropPrivileges, Poller, ThreadPlacement, threadCpuMs } from "../linux/index.js";
+import {
+  createArena,
+  dropPrivileges,
+  hasCpuQuota,
+  Poller,
+  ThreadPlacement,
+  threadCpuMs,
+} from "../linux/index.js";
 import { type Context, StreamQueue } from "./context.js";
 import { DialLimit } from "./dial-limit.js";
 import { LineChannel } from "./line-channel.js";
+import { Linger } from "./linger.js";
 import { Loop } from "./loop.js";
 import { Running, type Start } from "./running.js";
 import { StayPut } from "./stay-put.js";
@@ -34,7 +42,8 @@ export class Dataplane {
   /** @param controlFd stream socket to the control process */
   constructor(controlFd: number) {
     const { arena } = this;
-    this.loop = new Loop(new Poller(arena));
+    const poller = new Poller(arena);
+    this.loop = new Loop(poller, hasCpuQuota() ? poller : new Linger(poller));
     this.lineBuffer = arena.reserve(LineChannel.BUFFER_BYTES);
     const scratchEndpoint = arena.reserve(ENDPOINT_BYTES);
     const scratchDatagram = arena.reserve(65_536);

@@ -49,6 +49,7 @@ export class StackMachine implements Machine {
 
 export class Loop {
   readonly poller: Poller;
+  private readonly waiter: Pick<Poller, "wait">;
   now: Milliseconds = monotonicMs();
   private readonly sources: (Source | undefined)[] = [];
   /** The turn in which each descriptor came in. */
@@ -60,8 +61,10 @@ export class Loop {
   private readonly machines: Machine[] = [];
   private stopped = false;
 
-  constructor(poller: Poller) {
+  /** @param waiter how to wait for what the poller watches */
+  constructor(poller: Poller, waiter: Pick<Poller, "wait"> = poller) {
     this.poller = poller;
+    this.waiter = waiter;
   }
 
   /** 0, or −errno when the kernel does not take it. */
@@ -104,7 +107,7 @@ export class Loop {
 
   /** One turn. @param limitMs longest time to block */
   turn(limitMs: Milliseconds = NEVER): void {
-    const ready = this.poller.wait(Math.min(this.timeoutMs(), limitMs));
+    const ready = this.waiter.wait(Math.min(this.timeoutMs(), limitMs));
     const now = monotonicMs();
     this.now = now;
     this.turnNumber++;

@@ -12,7 +12,7 @@ import type { Machine } from "./loop.js";
 
 /** A few of the scheduler's ticks, in which it balances the processors' load. */
 const LOOK_EVERY_MS: Milliseconds = 20;
-/** Of the time since the last look. More than round trips of one byte take (0.4), which are better placed anew each time. */
+/** Of the time since the last look. Many small packets take less; who lingers (linger.ts) is busy all the time, and stays too. */
 const BUSY_SHARE = 0.6;
 /** Then it lets go until the next look. */
 const HOLD_MS: Milliseconds = 2_000;

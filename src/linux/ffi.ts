@@ -69,6 +69,7 @@ export interface LibC {
   readonly clockGettime: Call<[number, Pointer]>;
   readonly prctl: Call<[number, number, number, number, number]>;
   readonly schedGetcpu: Call<[]>;
+  readonly schedYield: Call<[]>;
   readonly schedGetaffinity: Call<[number, number, Pointer]>;
   readonly schedSetaffinity: Call<[number, number, Pointer]>;
   /** For calls that libc has no name for. */
@@ -109,6 +110,7 @@ export const libc: LibC = {
   clockGettime: bind("clock_gettime", INT, [INT, PTR]),
   prctl: bind("prctl", INT, [INT, "ulong", "ulong", "ulong", "ulong"]),
   schedGetcpu: bind("sched_getcpu", INT, []),
+  schedYield: bind("sched_yield", INT, []),
   schedGetaffinity: bind("sched_getaffinity", INT, [INT, SIZE, PTR]),
   schedSetaffinity: bind("sched_setaffinity", INT, [INT, SIZE, PTR]),
   syscall: bind("syscall", "long", ["long", "long", PTR, "ulong", "ulong"]),

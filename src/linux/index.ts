@@ -25,7 +25,7 @@ export * from "./placement.js";
 export * from "./privilege.js";
 export * from "./routes.js";
 export * from "./rules.js";
-export { askForShortSlice } from "./scheduler.js";
+export * from "./scheduler.js";
 export * from "./socket.js";
 export * from "./tun.js";
 export * from "./udp.js";

@@ -5,6 +5,8 @@
  * the default, some milliseconds, is what it else waits for. Everybody's share of the processor stays what it was, so
  * this takes no privilege. Older kernels ignore the wish.
  */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { libc, scratch, scratchAddress, settle } from "./ffi.js";
 
 /** sched_setattr and sched_getattr, for which glibc has names since 2.41 only. */
@@ -32,4 +34,31 @@ export function askForShortSlice(): boolean {
   scratch.u32[RUNTIME_WORD] = SLICE_NS;
   scratch.u32[RUNTIME_WORD + 1] = 0;
   return settle(libc.syscall(set, 0, address, 0, 0)) === 0;
+}
+
+/** Lets whoever else waits for this processor run first (sched_yield(2)). */
+export function yieldProcessor(): void {
+  libc.schedYield();
+}
+
+/**
+ * Whether a cgroup (v2) of this process has a quota of processor time (`cpu.max`; a container's CPU limit): who uses it up
+ * stands still for the rest of the period.
+ * @param root where `proc` and `sys` are
+ */
+export function hasCpuQuota(root: string = "/"): boolean {
+  try {
+    const [, own = ""] = /^0::(\/.*)$/m.exec(readFileSync(join(root, "proc/self/cgroup"), "utf8")) ?? [];
+    for (let group = own; group !== ""; group = group === "/" ? "" : dirname(group)) {
+      if (quotaOf(join(root, "sys/fs/cgroup", group, "cpu.max"))) return true;
+    }
+  } catch {
+    // No cgroups, no quota.
+  }
+  return false;
+}
+
+/** "max 100000", or microseconds instead of "max". The root of all has no such file. */
+function quotaOf(path: string): boolean {
+  return existsSync(path) && !readFileSync(path, "utf8").startsWith("max");
 }
