@@ -20,7 +20,7 @@ import { Linger } from "./linger.js";
 import { Loop } from "./loop.js";
 import { Running, type Start } from "./running.js";
 import { StayPut } from "./stay-put.js";
-import { compactHeap, Tidier } from "./tidier.js";
+import { Tidier, v8Heap } from "./tidier.js";
 
 /** Virtual size; pages become resident as they are used. */
 const ARENA_BYTES = 512 << 20;
@@ -61,7 +61,7 @@ export class Dataplane {
     this.loop.addMachine(dials);
     this.loop.addMachine(streams);
     this.loop.addMachine(new StayPut(new ThreadPlacement(), threadCpuMs));
-    this.loop.addMachine(new Tidier(arena, pool, compactHeap));
+    this.loop.addMachine(new Tidier(arena, pool, v8Heap));
     this.crypto = createCrypto(arena);
   }
 

@@ -13,37 +13,45 @@ import type { Machine } from "./loop.js";
  * in use what is garbage a moment later, and nothing would make it look again.
  */
 const LOOK_AFTER_MS: Milliseconds = 9_000;
-/** So many turns put the look off: somebody might feel the pause, which is 5 to 50 ms. */
+/** So many turns put the look off: somebody might feel the pause, which is 5 to 150 ms. */
 const BUSY_TURNS = 500;
 /** Less is not worth it. */
 const WORTHWHILE_BYTES = 4 << 20;
 
-/**
- * A full collection that closes the gaps, too. What thousands of connections drop when they rest lies between what they
- * keep, in pages that would stay resident for it: with 5,000 flows 5 to 10 MB. V8's own collections leave such pages as
- * they are. Needs `--expose-gc`.
- */
-export function compactHeap(): void {
-  setFlagsFromString("--compact-on-every-full-gc");
-  globalThis.gc?.();
-  setFlagsFromString("--no-compact-on-every-full-gc");
+export interface Heap {
+  usedBytes(): number;
+  /** A full collection that leaves no gaps. */
+  compact(): void;
 }
+
+/**
+ * V8's. What thousands of connections drop when they rest lies between what they keep, in pages that would stay resident
+ * for it: with 5,000 flows 5 to 10 MB. V8's own collections leave such pages as they are. Needs `--expose-gc`.
+ */
+export const v8Heap: Heap = {
+  usedBytes: () => getHeapStatistics().used_heap_size,
+  compact: () => {
+    setFlagsFromString("--compact-on-every-full-gc");
+    globalThis.gc?.();
+    setFlagsFromString("--no-compact-on-every-full-gc");
+  },
+};
 
 export class Tidier implements Machine {
   private readonly arena: Arena;
   private readonly pool: BlockPool;
-  private readonly collect: () => void;
+  private readonly heap: Heap;
   private lookAt: Milliseconds = NEVER;
   /** Since the look was put off last, or since the last look, whose own turn does not count. */
   private turns = 0;
-  /** Of the heap, after the last collection or the least since. */
-  private keptBytes = 0;
+  /** Of the heap, after the last collection or the least since; before the first one, what a process begins with. */
+  private keptBytes: number;
 
-  /** @param collect a full garbage collection: `compactHeap` */
-  constructor(arena: Arena, pool: BlockPool, collect: () => void) {
+  constructor(arena: Arena, pool: BlockPool, heap: Heap) {
     this.arena = arena;
     this.pool = pool;
-    this.collect = collect;
+    this.heap = heap;
+    this.keptBytes = heap.usedBytes();
   }
 
   poll(_now: Milliseconds): void {
@@ -68,12 +76,13 @@ export class Tidier implements Machine {
   }
 
   private tidyHeap(): void {
-    const { used_heap_size: usedBytes } = getHeapStatistics();
+    const { heap } = this;
+    const usedBytes = heap.usedBytes();
     if (usedBytes - this.keptBytes < WORTHWHILE_BYTES) {
       this.keptBytes = Math.min(this.keptBytes, usedBytes);
       return;
     }
-    this.collect();
-    this.keptBytes = getHeapStatistics().used_heap_size;
+    heap.compact();
+    this.keptBytes = heap.usedBytes();
   }
 }
