@@ -3,7 +3,7 @@ import { CONNECTS_PORT, ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
 import { PYTHON, runEcho, startEcho } from "../programs.js";
 import type { Scenario } from "../scenario.js";
 
-const WARM_UP_SECONDS = 3;
+const WARM_UP_SECONDS = 6;
 const QUANTILES = ["p50", "p99", "p99.9"];
 
 export const trips: Scenario = {
