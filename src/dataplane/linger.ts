@@ -8,7 +8,8 @@
  * nobody lingers where the processor is wanted.
  */
 import type { Milliseconds } from "../base/index.js";
-import { monotonicMs, type Poller, yieldProcessor } from "../linux/index.js";
+import { monotonicMs, yieldProcessor } from "../linux/index.js";
+import type { Waiter } from "./loop.js";
 
 /** What it needs of the machine. */
 export interface Processor {
@@ -34,8 +35,8 @@ const STALLS_FORGIVEN = 0.1;
 const FIRST_PAUSE_MS: Milliseconds = 20;
 const LONGEST_PAUSE_MS: Milliseconds = 2_000;
 
-export class Linger {
-  private readonly poller: Pick<Poller, "wait">;
+export class Linger implements Waiter {
+  private readonly poller: Waiter;
   private readonly processor: Processor;
   /** Rises with each short wait, falls with long ones. */
   private short = 0;
@@ -45,10 +46,7 @@ export class Linger {
   private pauseMs: Milliseconds = 0;
   private stalls = 0;
 
-  constructor(
-    poller: Pick<Poller, "wait">,
-    processor: Processor = { now: monotonicMs, yield: yieldProcessor },
-  ) {
+  constructor(poller: Waiter, processor: Processor = { now: monotonicMs, yield: yieldProcessor }) {
     this.poller = poller;
     this.processor = processor;
   }

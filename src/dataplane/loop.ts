@@ -26,6 +26,9 @@ export interface Machine {
   pollAt(): Milliseconds;
 }
 
+/** How the loop waits for what its poller watches: the poller itself, or `Linger`. */
+export type Waiter = Pick<Poller, "wait">;
+
 /** A netstack as a machine of the loop. */
 export class StackMachine implements Machine {
   private readonly stack: Stack;
@@ -49,7 +52,7 @@ export class StackMachine implements Machine {
 
 export class Loop {
   readonly poller: Poller;
-  private readonly waiter: Pick<Poller, "wait">;
+  private readonly waiter: Waiter;
   now: Milliseconds = monotonicMs();
   private readonly sources: (Source | undefined)[] = [];
   /** The turn in which each descriptor came in. */
@@ -61,8 +64,7 @@ export class Loop {
   private readonly machines: Machine[] = [];
   private stopped = false;
 
-  /** @param waiter how to wait for what the poller watches */
-  constructor(poller: Poller, waiter: Pick<Poller, "wait"> = poller) {
+  constructor(poller: Poller, waiter: Waiter = poller) {
     this.poller = poller;
     this.waiter = waiter;
   }

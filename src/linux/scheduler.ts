@@ -1,10 +1,4 @@
-/**
- * How long this thread may compute at a stretch while others want its processor (sched_setattr(2)).
- *
- * The fair scheduler of Linux ≥ 6.12 lets a thread that wakes with a short slice interrupt one with a long slice at once;
- * the default, some milliseconds, is what it else waits for. Everybody's share of the processor stays what it was, so
- * this takes no privilege. Older kernels ignore the wish.
- */
+/** How the calling thread shares its processor with others. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { libc, scratch, scratchAddress, settle } from "./ffi.js";
@@ -22,7 +16,12 @@ const SCHED_OTHER = 0;
 /** The shortest that the kernel takes. */
 const SLICE_NS = 100_000;
 
-/** For the calling thread. Returns whether the kernel took it; a thread that somebody gave another policy keeps that. */
+/**
+ * Limits how long this thread may compute at a stretch while others want its processor (sched_setattr(2)). The fair scheduler
+ * of Linux ≥ 6.12 lets a thread that wakes with a short slice interrupt one with a long slice at once; the default, some
+ * milliseconds, is what it else waits for. Everybody's share of the processor stays what it was, so this takes no privilege.
+ * Returns whether the kernel took it: older ones ignore the wish, and a thread that somebody gave another policy keeps that.
+ */
 export function askForShortSlice(): boolean {
   const calls = SYSTEM_CALLS[process.arch];
   if (calls === undefined) return false;
