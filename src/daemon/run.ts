@@ -13,7 +13,8 @@ import { openLog } from "../telemetry/index.js";
 import type { Ahead } from "./ahead.js";
 import { errorBody } from "./api-server.js";
 import { Daemon } from "./daemon.js";
-import { EXIT_LEFTOVER, UP_PIPE } from "./supervisor.js";
+import { UP_PIPE } from "./daemon-process.js";
+import { EXIT_LEFTOVER } from "./supervisor.js";
 
 const UP_FD = 3;
 const UP_TIMEOUT_MS = 10_000;

@@ -1,28 +1,15 @@
 /**
  * Entry point of the detached supervisor: standard error is the log file, descriptor 3 the pipe to `czctl up`,
- * descriptor 4 the lock.
+ * descriptor 4 the lock. What `czctl up` waits for comes first: the daemon.
  */
-import { readSettings } from "../api/index.js";
-import { openLog } from "../telemetry/index.js";
-import { supervise } from "./supervisor.js";
+import { spawnDaemon } from "./daemon-process.js";
 
-const PRELOAD_AFTER_MS = 2_000;
+const UP_FD = 3;
+const LOCK_FD = 4;
 
 const abort = new AbortController();
 for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, () => abort.abort());
-
-// Loaded before it is needed, so that a dead daemon is back sooner; and later than the start, which it would slow.
-setTimeout(() => void import("./cleanup.js"), PRELOAD_AFTER_MS).unref();
-
-const { logLevel: level, logFormat: format } = readSettings(process.env);
-process.exitCode = await supervise({
-  env: process.env,
-  signal: abort.signal,
-  log: await openLog({ level, format, component: "supervisor" }),
-  upPipeFd: 3,
-  lockFd: 4,
-  cleanUp: async () => {
-    const { cleanUp } = await import("./cleanup.js");
-    await cleanUp();
-  },
-});
+const daemon = { env: process.env, lockFd: LOCK_FD };
+const first = spawnDaemon(daemon, UP_FD);
+const { runSupervisor } = await import("./supervisor-run.js");
+process.exitCode = await runSupervisor({ ...daemon, first, signal: abort.signal });

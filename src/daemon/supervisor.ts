@@ -6,19 +6,14 @@
  * The daemon leads a process group of its own, so one signal reaches it and its data plane. It watches its
  * standard input, a pipe that this process holds: when this process dies, the daemon shuts down.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { EXIT_CODES, type Logger } from "../base/index.js";
-
-/** Environment variable that tells the daemon whether its descriptor 3 leads to a waiting `czctl up`. */
-export const UP_PIPE = "CZCTL_UP_PIPE";
+import { type DaemonSpawn, spawnDaemon } from "./daemon-process.js";
 
 /** Exit code of a daemon that was told to stop and could not undo everything. */
 export const EXIT_LEFTOVER = 5;
 
-const DAEMON_ENTRY = fileURLToPath(new URL("../daemon/main.js", import.meta.url));
 /** A daemon that lived this long was no instant failure. */
 const SETTLED_MS = 10_000;
 const BACKOFF_MS = [0, 100, 300, 1_000, 3_000];
@@ -26,20 +21,14 @@ const STOP_TIMEOUT_MS = 5_000;
 /** 10 ms apart. Not for ever: a zombie that nobody reaps takes signals, too. */
 const KILL_ATTEMPTS = 20;
 
-export interface SupervisorOptions {
-  /** Environment of the daemon: `childEnvironment`. */
-  env: NodeJS.ProcessEnv;
+export interface SupervisorOptions extends DaemonSpawn {
+  /** The first daemon, where it was started before this code was loaded. */
+  first?: ChildProcess;
   /** Ends the daemon, then `supervise`. */
   signal: AbortSignal;
   log: Logger;
-  /** The state directory's lock, which the daemon shares. */
-  lockFd: number;
-  /** Pipe to the waiting `czctl up`; only the first daemon gets it. */
-  upPipeFd?: number;
   /** Removes what a dead daemon left. */
   cleanUp(): Promise<void>;
-  /** Script to run instead of the daemon (tests). */
-  entry?: string;
 }
 
 interface DaemonExit {
@@ -50,10 +39,10 @@ interface DaemonExit {
 
 /** Resolves to the exit code that this process should have. */
 export async function supervise(options: SupervisorOptions): Promise<number> {
-  let upPipeFd = options.upPipeFd;
+  let started = options.first;
   for (let failures = 0; ; ) {
-    const exit = await runDaemon(options, upPipeFd);
-    upPipeFd = undefined;
+    const exit = await watch(started ?? spawnDaemon(options), options);
+    started = undefined;
     if (exit.code === 0) return 0;
     const clean = await options.cleanUp().then(
       () => true,
@@ -77,28 +66,26 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   }
 }
 
-async function runDaemon(options: SupervisorOptions, upPipeFd: number | undefined): Promise<DaemonExit> {
+/** Until its end, and that of what it leaves of its process group. */
+async function watch(child: ChildProcess, { signal: abort, log }: SupervisorOptions): Promise<DaemonExit> {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [...process.execArgv, options.entry ?? DAEMON_ENTRY], {
-    stdio: ["pipe", "inherit", "inherit", upPipeFd ?? "ignore", options.lockFd],
-    env: { ...options.env, [UP_PIPE]: upPipeFd === undefined ? "" : "1" },
-    cwd: "/",
-    detached: true,
-  });
-  // The daemon's death must close the pipe for `czctl up` too.
-  if (upPipeFd !== undefined) closeSync(upPipeFd);
   const stop = (): void => stopDaemon(child);
-  options.signal.addEventListener("abort", stop, { once: true });
-  const [code, signal] = await new Promise<[number | null, string | null]>(resolve => {
-    child.once("exit", (...end) => resolve(end));
-    child.once("error", error => {
-      options.log.error("cannot start the daemon", { error });
-      resolve([null, null]);
-    });
-  });
-  options.signal.removeEventListener("abort", stop);
+  abort.addEventListener("abort", stop, { once: true });
+  if (abort.aborted) stop();
+  const { code, signal } = await ended(child, log);
+  abort.removeEventListener("abort", stop);
   if (child.pid !== undefined) await killGroup(child.pid);
   return { code, signal, livedMs: performance.now() - startedAt };
+}
+
+async function ended(child: ChildProcess, log: Logger): Promise<Omit<DaemonExit, "livedMs">> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const error = await new Promise<Error | null>(resolve => {
+      child.once("exit", () => resolve(null)).once("error", resolve);
+    });
+    if (error !== null) log.error("cannot start the daemon", { error });
+  }
+  return { code: child.exitCode, signal: child.signalCode };
 }
 
 function stopDaemon(child: ChildProcess): void {

@@ -20,7 +20,8 @@ import { Linger } from "./linger.js";
 import { Loop } from "./loop.js";
 import { Running, type Start } from "./running.js";
 import { StayPut } from "./stay-put.js";
-import { Tidier, v8Heap } from "./tidier.js";
+import { Tidier } from "./tidier.js";
+import { V8Heap } from "./v8-heap.js";
 
 /** Virtual size; pages become resident as they are used. */
 const ARENA_BYTES = 512 << 20;
@@ -61,7 +62,7 @@ export class Dataplane {
     this.loop.addMachine(dials);
     this.loop.addMachine(streams);
     this.loop.addMachine(new StayPut(new ThreadPlacement(), threadCpuMs));
-    this.loop.addMachine(new Tidier(arena, pool, v8Heap));
+    this.loop.addMachine(new Tidier(arena, pool, new V8Heap()));
     this.crypto = createCrypto(arena);
   }
 

@@ -6,10 +6,9 @@ import { fileURLToPath } from "node:url";
 /** V8's own number of threads that compile and collect; where there are few processors the packets need one of them. */
 const MOST_V8_THREADS = 4;
 
-/** The packet path makes no garbage: a nursery of V8's default size would only be resident (in MiB); `Tidier` collects. */
-function v8Options(): string[] {
-  const threads = Math.max(1, Math.min(MOST_V8_THREADS, availableParallelism() - 1));
-  return ["--max-semi-space-size=4", "--expose-gc", `--v8-pool-size=${threads}`];
+/** Node's own option. One of V8's would cost 30 ms: see `v8-heap.ts`. */
+function poolSize(): string {
+  return `--v8-pool-size=${Math.max(1, Math.min(MOST_V8_THREADS, availableParallelism() - 1))}`;
 }
 
 /**
@@ -18,7 +17,7 @@ function v8Options(): string[] {
  */
 export function spawnDataplane(fds: readonly number[], entry?: string): ChildProcess {
   const script = entry ?? fileURLToPath(new URL("../dataplane/main.js", import.meta.url));
-  const child = spawn(process.execPath, [...process.execArgv, ...v8Options(), script], {
+  const child = spawn(process.execPath, [...process.execArgv, poolSize(), script], {
     stdio: ["ignore", "inherit", "inherit", "pipe", ...fds],
     cwd: "/",
   });

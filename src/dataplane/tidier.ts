@@ -3,10 +3,10 @@
  * ring pool that nothing lies in any more. V8 would wait for the next thousand connections, because its own collections at
  * idle times are tasks of an event loop that a data plane never returns to.
  */
-import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { type Arena, type BlockPool, type Milliseconds, NEVER } from "../base/index.js";
 import { discardPages } from "../linux/index.js";
 import type { Machine } from "./loop.js";
+import type { Heap } from "./v8-heap.js";
 
 /**
  * When to look, after something has happened. Connections rest after 5 to 6 s of silence; a look before that would find
@@ -17,25 +17,6 @@ const LOOK_AFTER_MS: Milliseconds = 9_000;
 const BUSY_TURNS = 500;
 /** Less is not worth it. */
 const WORTHWHILE_BYTES = 4 << 20;
-
-export interface Heap {
-  usedBytes(): number;
-  /** A full collection that leaves no gaps. */
-  compact(): void;
-}
-
-/**
- * V8's. What thousands of connections drop when they rest lies between what they keep, in pages that would stay resident
- * for it: with 5,000 flows 5 to 10 MB. V8's own collections leave such pages as they are. Needs `--expose-gc`.
- */
-export const v8Heap: Heap = {
-  usedBytes: () => getHeapStatistics().used_heap_size,
-  compact: () => {
-    setFlagsFromString("--compact-on-every-full-gc");
-    globalThis.gc?.();
-    setFlagsFromString("--no-compact-on-every-full-gc");
-  },
-};
 
 export class Tidier implements Machine {
   private readonly arena: Arena;
@@ -64,6 +45,7 @@ export class Tidier implements Machine {
   }
 
   flush(now: Milliseconds): void {
+    this.heap.limitNursery();
     this.turns++;
     if (this.turns === 1 || this.turns === BUSY_TURNS) {
       this.turns = 1;

@@ -43,6 +43,11 @@ export interface Link {
    *   `checksum` says; 0 when every checksum in it is complete and it must be sent as it is (ICMP, fragments)
    */
   commit(bytes: number, gsoSize: number, headerBytes: number): void;
+  /**
+   * As `commit`, of a TCP packet of which only the headers were built: its text is arena bytes [text, text + textBytes). They
+   * stay what they are until the stack's `dispatch` or `poll` returns. Absent where a packet must be in one piece.
+   */
+  commitGathered?(headerBytes: number, gsoSize: number, text: number, textBytes: number): void;
 }
 
 /** Who finds out how large packets may be on a link. Must not call the stack back from within. */

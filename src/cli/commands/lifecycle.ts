@@ -1,20 +1,15 @@
 /** `czctl up`, `down`, `restart` and `cleanup`. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { childEnvironment, type Problem, type Settings } from "../../api/index.js";
+import type { Problem, Settings } from "../../api/index.js";
 import { CzctlError } from "../../base/index.js";
 import { callDaemon, isNotRunning } from "../client.js";
 import { type Flags, type Program, settingsOf } from "../context.js";
-import { type LogFlags, withLog } from "../log-options.js";
-import { formatDuration, paint, print, printJson } from "../output.js";
-import { startDetached } from "../start-daemon.js";
+import { withLog } from "../log-options.js";
+import { print, printJson } from "../output.js";
+import { requireRoot } from "../root.js";
+import { up } from "./up.js";
 
 const STOP_TIMEOUT_MS = 10_000;
-
-interface UpFlags extends LogFlags {
-  space: string | undefined;
-  foreground: boolean;
-  metricsPort: number | undefined;
-}
 
 export function addLifecycleCommands(program: Program): void {
   program.command(["up", "start"], "Connect to the selected space (root)", upOptions, up);
@@ -44,63 +39,6 @@ const upOptions = (y: Program) =>
       requiresArg: true,
       description: "TCP port of /metrics and /healthz on 127.0.0.1 [CZCTL_METRICS_PORT, none]",
     });
-
-async function up(flags: Flags<UpFlags>): Promise<void> {
-  const settings = settingsOf(flags);
-  requireRoot("up");
-  const { loadTools, lockHolder, StateLock } = await import("../../daemon/index.js");
-  const lock = await StateLock.takeOver(settings.stateDir);
-  if (lock === null) {
-    throw new CzctlError(`czctl is already running (process ${lockHolder(settings.stateDir) ?? "unknown"})`, {
-      code: "ALREADY_RUNNING",
-      category: "user",
-      hint: "See `czctl status`; to change what it does use `czctl restart`.",
-    });
-  }
-  try {
-    if (flags.space !== undefined) {
-      const { performLocked } = await loadTools();
-      performLocked(settings, "space.select", { name: flags.space });
-    }
-    if (flags.foreground) {
-      process.exitCode = await runForeground(settings, lock);
-      return;
-    }
-    const summary = await startDetached(settings, lock);
-    if (flags.json) return printJson(summary);
-    const { services, ranges, device, warnings } = summary;
-    print(
-      `${paint("green", "Connected")} to ${paint("bold", summary.space)} (agent ${summary.endpoint}) in ${formatDuration(summary.tookMs)}.`,
-    );
-    print(
-      `${services.consumed} of ${services.known} services at ${ranges[0]} on ${device}: czctl services list`,
-    );
-    for (const warning of warnings) print(`${paint("yellow", "Warning:")} ${warning}`);
-  } finally {
-    // The daemon and its supervisor have it too.
-    lock.release();
-  }
-}
-
-async function runForeground(
-  settings: Settings,
-  lock: { fd: number; describe(pid: number): void },
-): Promise<number> {
-  const { loadTools, supervise } = await import("../../daemon/index.js");
-  const { openLog } = await import("../../telemetry/index.js");
-  const abort = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => abort.abort());
-  lock.describe(process.pid);
-  // Now, and not when the daemon has died: an upgrade may have taken this version's files away by then.
-  const tools = loadTools();
-  return supervise({
-    env: childEnvironment(process.env, settings),
-    signal: abort.signal,
-    log: await openLog({ level: settings.logLevel, format: settings.logFormat, component: "supervisor" }),
-    lockFd: lock.fd,
-    cleanUp: async () => void (await (await tools).cleanUp(settings)),
-  });
-}
 
 async function down(flags: Flags): Promise<void> {
   const { stopped, problem, removed } = await stop(settingsOf(flags));
@@ -184,13 +122,4 @@ async function cleanup(flags: Flags): Promise<void> {
   } finally {
     lock.release();
   }
-}
-
-function requireRoot(command: string): void {
-  if (process.geteuid?.() === 0) return;
-  throw new CzctlError(`czctl ${command} needs root`, {
-    code: "ROOT_NEEDED",
-    category: "user",
-    hint: `Run it with sudo: sudo czctl ${command}`,
-  });
 }

@@ -29,6 +29,7 @@ import {
 import type { FlowKey } from "../flow-key.js";
 import { ipHeaderBytes, writeIpHeader } from "../ip-output.js";
 import type { TcpConnection } from "./connection.js";
+import { MIN_GATHERED_BYTES } from "./constants.js";
 import { type Seq, seqAdd } from "./seq.js";
 
 /** Offset of the checksum in the TCP header. */
@@ -81,7 +82,7 @@ export function sendSyn(c: TcpConnection, now: number): boolean {
   const flags = (passive ? TCP_SYN | TCP_ACK : TCP_SYN) | ecn;
   writeTcp(view, at + ipBytes, c.key.ports, snd.iss, ack, headerBytes, flags, rcv.offerInitialWindow());
   if (passive) rcv.onAckSent();
-  finish(c, at, headerBytes, 0, 0, false);
+  finish(c, at, headerBytes, 0, 0, false, -1);
   return true;
 }
 
@@ -102,7 +103,7 @@ export function sendAck(c: TcpConnection, seq: Seq, now: number): boolean {
   const flags = TCP_ACK | c.ecn.takeFlags(false);
   writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, flags, rcv.offerWindow());
   rcv.onAckSent();
-  finish(c, at, headerBytes, 0, 0, false);
+  finish(c, at, headerBytes, 0, 0, false, -1);
   return true;
 }
 
@@ -157,11 +158,23 @@ function sendSegment(
   if (rcv.timestamps) {
     writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, timestampNow(c, now), rcv.tsRecent);
   }
-  if (length > 0) snd.ring?.copyOut(snd.positionOf(seq), at + ipBytes + headerBytes, length);
+  const text = textInPlace(c, seq, length);
+  if (length > 0 && text === -1) snd.ring?.copyOut(snd.positionOf(seq), at + ipBytes + headerBytes, length);
   // Duplicate ACKs and SACK blocks need a segment without data.
   if (rcv.duplicatesOwed === 0) rcv.onAckSent();
-  finish(c, at, headerBytes, length, gsoSize, capable);
+  finish(c, at, headerBytes, length, gsoSize, capable, text);
   return true;
+}
+
+/** Where the bytes [seq, seq + length) lie, when the link may take them from there; else −1. */
+function textInPlace(c: TcpConnection, seq: Seq, length: number): number {
+  const { link } = c.attachment;
+  const { ring } = c.snd;
+  if (length < MIN_GATHERED_BYTES || link.commitGathered === undefined || ring === null) return -1;
+  // Who sums bytes wants them behind the headers.
+  if (link.checksum !== "partial" && !c.omitsChecksum) return -1;
+  const position = c.snd.positionOf(seq);
+  return ring.contiguous(position, length) === length ? ring.offsetOf(position) : -1;
 }
 
 /** The reset that ends a synchronized connection, or that answers the SYN of a refused one. */
@@ -170,7 +183,10 @@ export function sendReset(c: TcpConnection, seq: Seq, ack: Seq, flags: number): 
   c.context.output.sendBareTcp(c.attachment, c.key, seq, ack, flags);
 }
 
-/** IP header, checksum as the link wants it, and off it goes. */
+/**
+ * IP header, checksum as the link wants it, and off it goes.
+ * @param text as `textInPlace`
+ */
 function finish(
   c: TcpConnection,
   at: number,
@@ -178,6 +194,7 @@ function finish(
   payloadBytes: number,
   gsoSize: number,
   ecnCapable: boolean,
+  text: number,
 ): void {
   const { arena, counters } = c.context;
   const { ipBytes, addressSum } = c.template;
@@ -194,5 +211,6 @@ function finish(
     arena.view.setUint16(at + ipBytes + CHECKSUM_AT, sum);
   }
   counters.packetsOut++;
-  link.commit(ipBytes + segmentBytes, gsoSize, ipBytes + tcpBytes);
+  if (text === -1) link.commit(ipBytes + segmentBytes, gsoSize, ipBytes + tcpBytes);
+  else link.commitGathered?.(ipBytes + tcpBytes, gsoSize, text, payloadBytes);
 }

@@ -1,0 +1,58 @@
+/**
+ * V8's heap, set up by the process that runs in it: `--expose-gc` and `--max-semi-space-size` as options of its start would
+ * have Node compile its own modules anew, since the code that it brings along was compiled without; that took 30 ms.
+ */
+import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+/** What `Tidier` looks after. */
+export interface Heap {
+  usedBytes(): number;
+  /** Called each turn: the nursery must not grow without need. */
+  limitNursery(): void;
+  /** A full collection that leaves no gaps. */
+  compact(): void;
+}
+
+/**
+ * Both halves. The packet path makes no garbage, so a nursery of V8's default size, 32 MiB, would only be resident; it
+ * doubles as objects survive in it.
+ */
+const NURSERY_BYTES = 8 << 20;
+const TURNS_BETWEEN_LOOKS = 64;
+
+export class V8Heap implements Heap {
+  private turns = 0;
+  private limited = false;
+  private collect: (() => void) | null = null;
+
+  usedBytes(): number {
+    return getHeapStatistics().used_heap_size;
+  }
+
+  limitNursery(): void {
+    if (++this.turns < TURNS_BETWEEN_LOOKS) return;
+    this.turns = 0;
+    const nursery = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
+    const limited = nursery !== undefined && nursery.space_size >= NURSERY_BYTES;
+    if (limited === this.limited) return;
+    this.limited = limited;
+    setFlagsFromString(`--semi-space-growth-factor=${limited ? 1 : 2}`);
+  }
+
+  /**
+   * What thousands of connections drop when they rest lies between what they keep, in pages that would stay resident for it:
+   * with 5,000 flows 5 to 10 MB. V8's own collections leave such pages as they are.
+   */
+  compact(): void {
+    setFlagsFromString("--compact-on-every-full-gc");
+    this.collect ??= exposedCollector();
+    this.collect();
+    setFlagsFromString("--no-compact-on-every-full-gc");
+  }
+}
+
+function exposedCollector(): () => void {
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc") as () => void;
+}
