@@ -128,7 +128,10 @@ export interface UpSummary {
   tookMs: number;
 }
 
-/** From the starting daemon to the waiting `czctl up`, one JSON object per line over an inherited pipe (fd 3). */
+/** From the waiting `czctl up` over an inherited pipe (fd 3) to the supervisor, which does nothing before: the lock is taken. */
+export const PROCEED = "\n";
+
+/** From the starting daemon to the waiting `czctl up`, one JSON object per line over the same pipe. */
 export type UpEvent =
   | { type: "progress"; message: string }
   | { type: "up"; summary: UpSummary }

@@ -1,7 +1,7 @@
 /**
  * The lock that makes one process the owner of a state directory: a daemon with its supervisor, or a CLI
  * command that changes the state while none runs. It is an flock(2), so a dead owner holds nothing; supervisor
- * and daemon share one open file, so it is free when the last of them is gone.
+ * and daemon share one open file, so it is free when the last of them is gone, and whoever of them takes it has it for all.
  */
 import {
   accessSync,
@@ -18,7 +18,6 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LOCK_FILE } from "../api/index.js";
 import { CzctlError } from "../base/index.js";
-import { tryLock } from "../linux/index.js";
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
 
@@ -27,31 +26,37 @@ const TAKE_OVER_MS = 3_000;
 
 export class StateLock {
   readonly fd: number;
+  private readonly stateDir: string;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, stateDir: string) {
     this.fd = fd;
+    this.stateDir = stateDir;
   }
 
-  /** The lock, or null when someone has it. Makes the directory; refuses one that others may write to. */
-  static tryTake(stateDir: string): StateLock | null {
-    const path = join(stateDir, LOCK_FILE);
-    let fd: number;
+  /** The open file, which is nobody's yet. Makes the directory; refuses one that others may write to. */
+  static open(stateDir: string): StateLock {
     try {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
       checkOwner(stateDir);
-      fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+      const path = join(stateDir, LOCK_FILE);
+      return new StateLock(openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600), stateDir);
     } catch (error) {
       throw stateUnusable(stateDir, error);
     }
-    if (tryLock(fd)) return new StateLock(fd);
-    closeSync(fd);
+  }
+
+  /** The lock, or null when someone has it. */
+  static async tryTake(stateDir: string): Promise<StateLock | null> {
+    const lock = StateLock.open(stateDir);
+    if (await lock.tryTake()) return lock;
+    lock.release();
     return null;
   }
 
   /** Waits for it, for commands that hold it for milliseconds only. */
   static async take(stateDir: string, timeoutMs: number): Promise<StateLock> {
     for (const until = performance.now() + timeoutMs; ; await sleep(20)) {
-      const lock = StateLock.tryTake(stateDir);
+      const lock = await StateLock.tryTake(stateDir);
       if (lock !== null) return lock;
       if (performance.now() > until) {
         throw new CzctlError(`another czctl holds ${stateDir}`, {
@@ -63,13 +68,19 @@ export class StateLock {
     }
   }
 
-  /** The lock, or null when who has it is alive. A daemon whose supervisor was killed needs a moment to end. */
-  static async takeOver(stateDir: string): Promise<StateLock | null> {
+  /** False when somebody else has it. */
+  async tryTake(): Promise<boolean> {
+    // Not before it is needed: the FFI's library takes 10 ms to load.
+    const { tryLock } = await import("../linux/index.js");
+    return tryLock(this.fd);
+  }
+
+  /** False when who has it is alive. A daemon whose supervisor was killed needs a moment to end. */
+  async takeOver(): Promise<boolean> {
     for (const until = performance.now() + TAKE_OVER_MS; ; await sleep(20)) {
-      const lock = StateLock.tryTake(stateDir);
-      if (lock !== null) return lock;
-      const holder = lockHolder(stateDir);
-      if (holder === null || isAlive(holder) || performance.now() > until) return null;
+      if (await this.tryTake()) return true;
+      const holder = lockHolder(this.stateDir);
+      if (holder === null || isAlive(holder) || performance.now() > until) return false;
     }
   }
 

@@ -120,11 +120,13 @@ t.test("who may steer the daemon: root, who ran sudo, and the group czctl", asyn
 
 t.test("one writer: an operation waits for the lock", async t => {
   const settings = { ...readSettings({}), stateDir: join(t.testdir(), "new") };
-  const lock = StateLock.tryTake(settings.stateDir);
+  const lock = await StateLock.tryTake(settings.stateDir);
   t.ok(lock);
-  t.equal(StateLock.tryTake(settings.stateDir), null);
+  t.equal(await StateLock.tryTake(settings.stateDir), null);
   lock?.describe(process.pid);
-  t.equal(await StateLock.takeOver(settings.stateDir), null, "its holder is alive");
+  const other = StateLock.open(settings.stateDir);
+  t.equal(await other.takeOver(), false, "its holder is alive");
+  other.release();
   const added = performOffline(settings, "space.add", { credential: text("team") });
   setTimeout(() => lock?.release(), 50);
   t.match(await added, { name: "team" });
@@ -135,7 +137,7 @@ t.test("a state directory that others may write to is refused", async t => {
   for (const mode of [0o777, 0o770, 0o1777]) {
     const dir = t.testdir();
     chmodSync(dir, mode);
-    t.throws(() => StateLock.tryTake(dir), { code: "STATE_UNSAFE", category: "config" }, mode.toString(8));
+    t.throws(() => StateLock.open(dir), { code: "STATE_UNSAFE", category: "config" }, mode.toString(8));
     t.strictSame(readdirSync(dir), [], "and nothing is written to it");
   }
 });
@@ -143,7 +145,7 @@ t.test("a state directory that others may write to is refused", async t => {
 t.test("and one of somebody else", { skip: process.geteuid?.() !== 0 && "needs root" }, async t => {
   const dir = t.testdir();
   chownSync(dir, 65_534, 65_534);
-  t.throws(() => StateLock.tryTake(dir), { code: "STATE_UNSAFE" });
+  t.throws(() => StateLock.open(dir), { code: "STATE_UNSAFE" });
 });
 
 t.test("no symbolic link is followed by who writes", async t => {
@@ -151,6 +153,6 @@ t.test("no symbolic link is followed by who writes", async t => {
   symlinkSync("elsewhere", join(dir, "state.json.new"));
   symlinkSync("elsewhere", join(dir, LOCK_FILE));
   t.throws(() => saveState(dir, loadState(dir)), { code: "STATE_UNUSABLE" });
-  t.throws(() => StateLock.tryTake(dir), { code: "STATE_UNUSABLE" });
+  t.throws(() => StateLock.open(dir), { code: "STATE_UNUSABLE" });
   t.equal(readFileSync(join(dir, "elsewhere"), "utf8"), "text");
 });

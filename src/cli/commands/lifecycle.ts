@@ -79,7 +79,7 @@ async function stop(settings: Settings): Promise<Stopped> {
   const { loadTools, lockHolder, StateLock } = await import("../../daemon/index.js");
   let signalled = false;
   for (const until = performance.now() + STOP_TIMEOUT_MS; performance.now() < until; await sleep(10)) {
-    const lock = StateLock.tryTake(settings.stateDir);
+    const lock = await StateLock.tryTake(settings.stateDir);
     if (lock !== null) {
       try {
         if (answered || signalled) return { stopped: true, problem, removed: [] };
@@ -106,15 +106,15 @@ async function cleanup(flags: Flags): Promise<void> {
   const settings = settingsOf(flags);
   requireRoot("cleanup");
   const { loadTools, StateLock } = await import("../../daemon/index.js");
-  const lock = await StateLock.takeOver(settings.stateDir);
-  if (lock === null) {
-    throw new CzctlError("czctl is running; there is nothing to clean up", {
-      code: "ALREADY_RUNNING",
-      category: "user",
-      hint: "Stop it with `sudo czctl down`.",
-    });
-  }
+  const lock = StateLock.open(settings.stateDir);
   try {
+    if (!(await lock.takeOver())) {
+      throw new CzctlError("czctl is running; there is nothing to clean up", {
+        code: "ALREADY_RUNNING",
+        category: "user",
+        hint: "Stop it with `sudo czctl down`.",
+      });
+    }
     const { cleanUp } = await loadTools();
     const removed = await cleanUp(settings);
     if (flags.json) return printJson({ removed });

@@ -1,11 +1,12 @@
 /** `czctl up`: what it does once its flags are known. */
 import { childEnvironment, type Settings } from "../../api/index.js";
 import { CzctlError } from "../../base/index.js";
+import { loadTools, lockHolder, StateLock, supervise } from "../../daemon/index.js";
 import { type Flags, settingsOf } from "../context.js";
 import type { LogFlags } from "../log-options.js";
 import { formatDuration, paint, print, printJson } from "../output.js";
 import { requireRoot } from "../root.js";
-import { startDetached } from "../start-daemon.js";
+import { DetachedStart } from "../start-daemon.js";
 
 export interface UpFlags extends LogFlags {
   space: string | undefined;
@@ -26,25 +27,21 @@ export const PLAIN_UP: Flags<UpFlags> = {
 export async function up(flags: Flags<UpFlags>): Promise<void> {
   const settings = settingsOf(flags);
   requireRoot("up");
-  const { loadTools, lockHolder, StateLock } = await import("../../daemon/index.js");
-  const lock = await StateLock.takeOver(settings.stateDir);
-  if (lock === null) {
-    throw new CzctlError(`czctl is already running (process ${lockHolder(settings.stateDir) ?? "unknown"})`, {
-      code: "ALREADY_RUNNING",
-      category: "user",
-      hint: "See `czctl status`; to change what it does use `czctl restart`.",
-    });
-  }
+  const lock = StateLock.open(settings.stateDir);
+  // Comes up while this process looks whether it may be; until it is told, it does nothing.
+  const start = flags.foreground ? null : new DetachedStart(settings, lock.fd);
   try {
+    await takeOver(lock, settings);
     if (flags.space !== undefined) {
       const { performLocked } = await loadTools();
       performLocked(settings, "space.select", { name: flags.space });
     }
-    if (flags.foreground) {
+    if (start === null) {
       process.exitCode = await runForeground(settings, lock);
       return;
     }
-    const summary = await startDetached(settings, lock);
+    lock.describe(start.pid);
+    const summary = await start.proceed();
     if (flags.json) return printJson(summary);
     const { services, ranges, device, warnings } = summary;
     print(
@@ -55,16 +52,22 @@ export async function up(flags: Flags<UpFlags>): Promise<void> {
     );
     for (const warning of warnings) print(`${paint("yellow", "Warning:")} ${warning}`);
   } finally {
+    start?.end();
     // The daemon and its supervisor have it too.
     lock.release();
   }
 }
 
-async function runForeground(
-  settings: Settings,
-  lock: { fd: number; describe(pid: number): void },
-): Promise<number> {
-  const { loadTools, supervise } = await import("../../daemon/index.js");
+async function takeOver(lock: StateLock, { stateDir }: Settings): Promise<void> {
+  if (await lock.takeOver()) return;
+  throw new CzctlError(`czctl is already running (process ${lockHolder(stateDir) ?? "unknown"})`, {
+    code: "ALREADY_RUNNING",
+    category: "user",
+    hint: "See `czctl status`; to change what it does use `czctl restart`.",
+  });
+}
+
+async function runForeground(settings: Settings, lock: StateLock): Promise<number> {
   const { openLog } = await import("../../telemetry/index.js");
   const abort = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => abort.abort());
