@@ -113,7 +113,7 @@ export function parseCredential(text: string): Credential {
   if (typeof version === "number" && version > 1) {
     throw invalid('the field "version" is from a newer czctl', "install a newer czctl");
   }
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { jitless: true });
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw invalid(`the field "${fieldName(issue?.path ?? [])}" ${explain(issue, value)}`);
