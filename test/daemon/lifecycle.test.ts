@@ -1,6 +1,15 @@
 /** Using the daemon by the real command line, in a network namespace, with a fake data plane. */
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import t from "tap";
@@ -20,6 +29,18 @@ import { credential, device, eventually, HOSTS, Laptop, prepare, service } from 
 function lastRoutes(laptop: Laptop): Route[] {
   const message = laptop.told.findLast(({ type }) => type === "routes");
   return message?.type === "routes" ? message.routes : [];
+}
+
+/** Supervisors of the laptop that are alive. */
+function supervisors(laptop: Laptop): string[] {
+  return readdirSync("/proc").filter(pid => {
+    try {
+      const read = (name: string): string => readFileSync(`/proc/${pid}/${name}`, "utf8");
+      return read("cmdline").includes("supervisor-main.js") && read("environ").includes(laptop.stateDir);
+    } catch {
+      return false;
+    }
+  });
 }
 
 const unavailable = tunUnavailable();
@@ -83,6 +104,28 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
     t.equal(laptop.hosts, HOSTS, "byte for byte");
     t.notOk(existsSync(laptop.env.CZCTL_SOCKET as string));
     t.match((await laptop.czctl(["down"])).stdout, "not running");
+  });
+
+  t.test("who may not start leaves no process, and the log of who runs alone", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    await prepare(laptop);
+    const log = join(laptop.stateDir, "daemon.log");
+    const old = Buffer.alloc(5 << 20, "old lines\n");
+    writeFileSync(log, old);
+    t.equal((await laptop.czctl(["up"])).code, 0);
+    t.ok(old.equals(readFileSync(`${log}.1`)), "what earlier runs have written is aside");
+    t.match(laptop.log, /device ready/);
+    t.notMatch(laptop.log, "old lines");
+
+    const running = supervisors(laptop);
+    t.equal(running.length, 1);
+    truncateSync(log, 5 << 20);
+    t.equal((await laptop.czctl(["up"])).code, 2);
+    await eventually("the other one has ended", () => supervisors(laptop).length === 1);
+    t.strictSame(supervisors(laptop), running);
+    t.equal(statSync(log).size, 5 << 20);
+    t.ok(old.equals(readFileSync(`${log}.1`)));
   });
 
   t.test("changes of catalog, rules and primary namespace arrive everywhere", async t => {
