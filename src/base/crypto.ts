@@ -14,8 +14,10 @@ export interface AeadKey {
    * Encrypts arena bytes [offset, offset + length) in place and writes the 16-byte tag right after them.
    * The nonce is 32 zero bits and `counter` as 64 bits little endian; no associated data.
    * @param counter below 2^53
+   * @param rest of a packet in two pieces (`pieces.ts`), where the second one lies; it stays there as it is, and is nobody's
+   *   to change before `runSeals` returns. Absent: behind the first one
    */
-  seal(offset: number, length: number, counter: number): void;
+  seal(offset: number, length: number, counter: number, rest?: number): void;
   /**
    * Decrypts [offset, offset + length) when the tag after it is right. What the bytes given then hold is undefined.
    * @param length does not count the tag

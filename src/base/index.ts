@@ -7,5 +7,6 @@ export * from "./endpoint.js";
 export * from "./environment.js";
 export * from "./errors.js";
 export * from "./line-limiter.js";
+export * from "./pieces.js";
 export * from "./ring.js";
 export * from "./text-logger.js";

@@ -2,7 +2,7 @@
  * Packets that wait to be sealed or opened together. What they have in common is here: keys, batches, places of what was
  * opened, verdicts. The work itself is a `Worker`'s.
  */
-import type { Arena } from "../base/index.js";
+import { type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
 import { tagDifference } from "./aead.js";
 
 /** Packets in a batch: as many datagrams as one system call takes or gives. */
@@ -20,8 +20,11 @@ export interface Worker {
   readonly tail: number;
   /** Takes up the key of the packets that are added next. */
   load(key: Uint32Array): void;
-  /** Packet `slot`: from arena byte `offset` to `target`, which is the same where packets are sealed. */
-  add(slot: number, offset: number, target: number, length: number, counter: number): void;
+  /**
+   * Packet `slot`: from arena byte `offset` to `target`, which is the same where packets are sealed.
+   * @param rest where the second piece comes from
+   */
+  add(slot: number, offset: number, target: number, length: number, counter: number, rest: number): void;
   /** `count` packets from `first` on, at least one. */
   run(first: number, count: number): void;
   /** Removes what is left of keys. */
@@ -39,13 +42,20 @@ abstract class Batch {
     this.worker = worker;
   }
 
-  protected add(key: Uint32Array, offset: number, target: number, length: number, counter: number): void {
+  protected add(
+    key: Uint32Array,
+    offset: number,
+    target: number,
+    length: number,
+    counter: number,
+    rest: number,
+  ): void {
     if (this.loaded !== key) {
       this.carryOut();
       this.worker.load(key);
       this.loaded = key;
     }
-    this.worker.add(this.count++, offset, target, length, counter);
+    this.worker.add(this.count++, offset, target, length, counter, rest);
   }
 
   protected carryOut(): void {
@@ -70,9 +80,9 @@ abstract class Batch {
 
 /** Keys are eight words, one object per key; ranges are checked before. */
 export class Seals extends Batch {
-  seal(key: Uint32Array, offset: number, length: number, counter: number): void {
+  seal(key: Uint32Array, offset: number, length: number, counter: number, rest: number): void {
     if (this.count === SLOTS) this.run();
-    this.add(key, offset, offset, length, counter);
+    this.add(key, offset, offset, length, counter, rest);
   }
 
   run(): void {
@@ -117,7 +127,7 @@ export class Opens extends Batch {
     this.placesBytes += bytes;
     this.expected[ticket] = offset + length;
     this.plaintexts[ticket] = target;
-    this.add(key, offset, target, length, counter);
+    this.add(key, offset, target, length, counter, offset + FIRST_PIECE_BYTES);
     return ticket;
   }
 

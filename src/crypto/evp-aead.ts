@@ -8,7 +8,7 @@
  * Final cannot be left out: it is what computes the tag.
  */
 import koffi from "koffi";
-import type { AeadKey, Arena } from "../base/index.js";
+import { type AeadKey, type Arena, FIRST_PIECE_BYTES, joinPieces } from "../base/index.js";
 import {
   type AeadBackend,
   checkKey,
@@ -133,11 +133,12 @@ class EvpAeadKey implements AeadKey {
     }
   }
 
-  seal(offset: number, length: number, counter: number): void {
+  seal(offset: number, length: number, counter: number, rest: number = offset + FIRST_PIECE_BYTES): void {
     const { context, shared } = this;
     const { arena, symbols, scratchAddress } = shared;
     if (context === 0) destroyed();
     checkRange(arena, offset, length, 0, TAG_BYTES);
+    joinPieces(arena, offset, length, rest);
     writeNonce(arena.u32, shared.nonceWord, counter);
     const data = shared.base + offset;
     const done =

@@ -18,7 +18,7 @@
  * that of the last one lay, and then only the counter is written.
  */
 import koffi from "koffi";
-import type { Arena } from "../base/index.js";
+import { type Arena, joinPieces } from "../base/index.js";
 import { KEY_BYTES, writeNonce } from "./aead.js";
 import { SLOTS, TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import { CallList, type Routine, routine } from "./call-list.js";
@@ -108,7 +108,8 @@ export class PacketCalls implements Worker {
     this.arena.u32.set(key, this.key >> 2);
   }
 
-  add(slot: number, offset: number, target: number, length: number, counter: number): void {
+  add(slot: number, offset: number, target: number, length: number, counter: number, rest: number): void {
+    joinPieces(this.arena, offset, length, rest);
     if (this.offsets[slot] !== offset || this.lengths[slot] !== length || this.targets[slot] !== target) {
       this.place(slot, offset, target, length);
     }

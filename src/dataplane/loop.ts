@@ -32,17 +32,22 @@ export type Waiter = Pick<Poller, "wait">;
 /** A netstack as a machine of the loop. */
 export class StackMachine implements Machine {
   private readonly stack: Stack;
+  private readonly afterwards: () => void;
 
-  constructor(stack: Stack) {
+  /** @param afterwards told whenever the stack has sent what it had to: text that a link was to gather may change from here on */
+  constructor(stack: Stack, afterwards: () => void = () => {}) {
     this.stack = stack;
+    this.afterwards = afterwards;
   }
 
   poll(now: Milliseconds): void {
     this.stack.poll(now);
+    this.afterwards();
   }
 
   flush(now: Milliseconds): void {
     this.stack.dispatch(now);
+    this.afterwards();
   }
 
   pollAt(): Milliseconds {

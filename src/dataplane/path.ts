@@ -86,7 +86,7 @@ export class Path implements DeviceEvents, Machine {
     this.events = events;
     const { loop } = this.context;
     loop.addMachine(this);
-    loop.addMachine(new StackMachine(this.stack));
+    loop.addMachine(new StackMachine(this.stack, () => this.device.runSeals()));
     loop.addMachine(this.tunnel);
   }
 

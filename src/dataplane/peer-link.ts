@@ -55,6 +55,11 @@ export class PeerLink implements Link, PathObserver, PathProber {
     this.search.onSent(bytes, this.tunnel.now);
   }
 
+  commitGathered(headerBytes: number, _gsoSize: number, text: number, textBytes: number): void {
+    this.tunnel.commitGathered(this.peer, headerBytes, text, textBytes);
+    this.search.onSent(headerBytes + textBytes, this.tunnel.now);
+  }
+
   /** Resets every connection of the peer, and tells it so while there is a session to do it through. */
   close(now: Milliseconds): void {
     this.tunnel.removePeer(this.peer, now);

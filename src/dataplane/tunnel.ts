@@ -11,7 +11,14 @@
  *
  * Incoming datagrams arrive as GRO batches, are opened together and handed to the stack one by one.
  */
-import { type Address, ENDPOINT_BYTES, hasLocalAddress, type Milliseconds, NEVER } from "../base/index.js";
+import {
+  type Address,
+  ENDPOINT_BYTES,
+  FIRST_PIECE_BYTES,
+  hasLocalAddress,
+  type Milliseconds,
+  NEVER,
+} from "../base/index.js";
 import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT } from "../linux/index.js";
 import { type Stack, TimerHeap } from "../netstack/index.js";
 import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
@@ -144,6 +151,24 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     const start = this.runBuffer + this.runBytes;
     const length = this.device.seal(peer, start + HEADER_BYTES, bytes, this.context.loop.now);
     // 0: no session yet; the device holds a copy and sends it after the handshake.
+    if (length > 0) this.append(peer, start, length);
+  }
+
+  /** As `commit`, of a packet of which only the headers lie there: its text is sealed from where it is. */
+  commitGathered(peer: Peer, headerBytes: number, text: number, textBytes: number): void {
+    const start = this.runBuffer + this.runBytes;
+    const at = start + HEADER_BYTES;
+    const { arena, loop } = this.context;
+    const { view } = arena;
+    // Headers are some words long, and so is what fills up the first piece.
+    const fill = FIRST_PIECE_BYTES - headerBytes;
+    if (fill < 0) {
+      arena.u8.copyWithin(at + headerBytes, text, text + textBytes);
+      this.commit(peer, headerBytes + textBytes);
+      return;
+    }
+    for (let i = 0; i < fill; i += 4) view.setInt32(at + headerBytes + i, view.getInt32(text + i));
+    const length = this.device.seal(peer, at, headerBytes + textBytes, loop.now, text + fill);
     if (length > 0) this.append(peer, start, length);
   }
 

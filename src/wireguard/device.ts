@@ -10,6 +10,7 @@ import {
   type CryptoSuite,
   type Endpoint,
   equalConstantTime,
+  FIRST_PIECE_BYTES,
   type Milliseconds,
   type Prefix,
   type Random,
@@ -151,11 +152,18 @@ export class Device implements PeerHost {
 
   /**
    * Encrypts the inner packet at `offset` in place. 16 bytes before it and 31 behind it must be free.
+   * @param rest as for `AeadKey.seal`
    * @returns length of the datagram that begins at `offset` − 16, to be sent to `peer.endpoint` after `runSeals`; or 0
    *   when there is no session: the packet was copied, and goes to the output once there is one
    */
-  seal(peer: Peer, offset: number, length: number, now: Milliseconds): number {
-    return peer.seal(offset, length, now);
+  seal(
+    peer: Peer,
+    offset: number,
+    length: number,
+    now: Milliseconds,
+    rest: number = offset + FIRST_PIECE_BYTES,
+  ): number {
+    return peer.seal(offset, length, now, rest);
   }
 
   /** Datagrams that `seal` announced are there now. */

@@ -7,7 +7,7 @@
  *    not send with it yet)                             packets)
  * ```
  */
-import type { AeadKey, Arena, Milliseconds } from "../base/index.js";
+import { type AeadKey, type Arena, FIRST_PIECE_BYTES, joinPieces, type Milliseconds } from "../base/index.js";
 import {
   MESSAGE_TRANSPORT,
   PADDING_BYTES,
@@ -59,12 +59,15 @@ export class Keypair {
   /**
    * Makes a transport message of the inner packet at `offset`, in place, from 16 bytes before it; returns its
    * length. 31 bytes behind the packet must be free.
+   * @param rest as for `AeadKey.seal`
    */
-  seal(arena: Arena, offset: number, length: number, mtu: number): number {
+  seal(arena: Arena, offset: number, length: number, mtu: number, rest: number): number {
     const { view, u8 } = arena;
     // Paper §5.4.6: padded with zeros to 16 bytes; but never past the MTU, where it would only fragment.
     let padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
     if (padded > mtu) padded = Math.max(length, mtu);
+    // Padding lies behind the packet, which then has to be in one piece.
+    if (padded > length) joinPieces(arena, offset, length, rest);
     for (let at = offset + length; at < offset + padded; at++) u8[at] = 0;
     const counter = this.sendCounter++;
     const start = offset - TRANSPORT_HEADER_BYTES;
@@ -72,7 +75,7 @@ export class Keypair {
     view.setInt32(start + TRANSPORT_RECEIVER_AT, this.remoteIndex, true);
     view.setUint32(start + TRANSPORT_COUNTER_AT, counter, true);
     view.setUint32(start + TRANSPORT_COUNTER_AT + 4, counter / 0x1_0000_0000, true);
-    this.sendKey.seal(offset, padded, counter);
+    this.sendKey.seal(offset, padded, counter, padded > length ? offset + FIRST_PIECE_BYTES : rest);
     return TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
   }
 

@@ -9,6 +9,8 @@ import {
   clearLocalAddress,
   ENDPOINT_BYTES,
   type Endpoint,
+  FIRST_PIECE_BYTES,
+  joinPieces,
   LOCAL_ADDRESS_AT,
   type Milliseconds,
   type Prefix,
@@ -112,23 +114,23 @@ export class Peer implements TimerActions {
   // ---- sending ----
 
   /** As `Device.seal`. */
-  seal(offset: number, length: number, now: Milliseconds): number {
+  seal(offset: number, length: number, now: Milliseconds, rest: number): number {
     const keypair = this.keypairs.current;
     if (keypair === null || !keypair.canSend(now)) {
-      this.stage(offset, length, now);
+      this.stage(offset, length, now, rest);
       return 0;
     }
     const { timers } = this;
     // Before it is sealed, and of each packet only until one does.
     const asks = !timers.awaitsAnswer && asksForAnswer(this.host.arena.view, offset, length);
-    const total = this.sealWith(keypair, offset, length);
+    const total = this.sealWith(keypair, offset, length, rest);
     timers.dataSent(asks, now);
     this.refreshAfterSend(keypair, now);
     return total;
   }
 
-  private sealWith(keypair: Keypair, offset: number, length: number): number {
-    const total = keypair.seal(this.host.arena, offset, length, this.host.mtu);
+  private sealWith(keypair: Keypair, offset: number, length: number, rest: number): number {
+    const total = keypair.seal(this.host.arena, offset, length, this.host.mtu, rest);
     this.txBytes += total;
     return total;
   }
@@ -143,8 +145,10 @@ export class Peer implements TimerActions {
     }
   }
 
-  private stage(offset: number, length: number, now: Milliseconds): void {
-    const dropped = this.staging.push(this.host.arena.u8, offset, length);
+  private stage(offset: number, length: number, now: Milliseconds, rest: number): void {
+    const { arena } = this.host;
+    joinPieces(arena, offset, length, rest);
+    const dropped = this.staging.push(arena.u8, offset, length);
     if (dropped > 0) count(this.host.counters, "stagedDropped", dropped);
     this.initiate(now);
   }
@@ -159,7 +163,7 @@ export class Peer implements TimerActions {
     const offset = scratch + TRANSPORT_HEADER_BYTES;
     for (const packet of this.staging.take()) {
       arena.u8.set(packet, offset);
-      const total = this.seal(offset, packet.length, now);
+      const total = this.seal(offset, packet.length, now, offset + FIRST_PIECE_BYTES);
       if (total === 0) continue;
       this.host.identity.crypto.runSeals();
       output.send(this.endpoint, scratch, total);
@@ -175,7 +179,8 @@ export class Peer implements TimerActions {
     }
     if (!this.hasEndpoint) return;
     const { scratch, output } = this.host;
-    this.sealWith(keypair, scratch + TRANSPORT_HEADER_BYTES, 0);
+    const at = scratch + TRANSPORT_HEADER_BYTES;
+    this.sealWith(keypair, at, 0, at + FIRST_PIECE_BYTES);
     this.host.identity.crypto.runSeals();
     output.send(this.endpoint, scratch, KEEPALIVE_BYTES);
     this.timers.anySent(now);

@@ -2,7 +2,7 @@
 import { createCipheriv, randomBytes, randomInt } from "node:crypto";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import t from "tap";
-import { Arena } from "../../src/base/index.js";
+import { Arena, FIRST_PIECE_BYTES } from "../../src/base/index.js";
 import type { AeadBackend } from "../../src/crypto/aead.js";
 import { createFusedAead, createPrimitivesAead } from "../../src/crypto/batched-aead.js";
 import { CallList, routine } from "../../src/crypto/call-list.js";
@@ -24,6 +24,8 @@ const backends: readonly AeadBackend[] = [
   createNodeAead(arena),
 ];
 const area = arena.reserve(1 << 18);
+/** For the second pieces of packets. */
+const pieces = arena.reserve(1 << 18);
 
 type Key = ReturnType<AeadBackend["createKey"]>;
 
@@ -132,21 +134,41 @@ for (const backend of backends) {
   t.test(`${backend.name}: batches of datagrams one behind the other, some of them forged`, async t => {
     for (let round = 0; round < 60; round++) {
       const keys = [backend.createKey(randomBytes(32)), backend.createKey(randomBytes(32))] as const;
-      const datagrams: { at: number; plaintext: Buffer; key: Key; counter: number; forged: boolean }[] = [];
+      const datagrams: {
+        at: number;
+        plaintext: Buffer;
+        key: Key;
+        counter: number;
+        forged: boolean;
+        rest: number;
+      }[] = [];
+      let elsewhere = pieces;
       const usual = 1 + randomInt(1500);
       let at = area + 64;
       // A batch that fits one system call, and one that is too much for it.
       for (let i = 0; i < (round % 2 === 0 ? 44 : 100); i++) {
         const length = round % 3 === 0 ? usual : randomInt(1500);
         const key = keys[round % 5 === 0 ? randomInt(2) : 0] as Key;
-        datagrams.push({ at, plaintext: randomBytes(length), key, counter: i, forged: randomInt(4) === 0 });
+        const plaintext = randomBytes(length);
+        const gathered = length > FIRST_PIECE_BYTES && randomInt(2) === 0;
+        const rest = gathered ? elsewhere + randomInt(64) : at + FIRST_PIECE_BYTES;
+        datagrams.push({ at, plaintext, key, counter: i, forged: randomInt(4) === 0, rest });
         arena.u8.set(randomBytes(16), at - 16);
-        arena.u8.set((datagrams[i] as (typeof datagrams)[0]).plaintext, at);
+        arena.u8.set(plaintext.subarray(0, FIRST_PIECE_BYTES), at);
+        arena.u8.set(plaintext.subarray(FIRST_PIECE_BYTES), rest);
+        elsewhere += length + 64;
         at += length + 32;
       }
       const headers = datagrams.map(({ at }) => arena.u8.slice(at - 16, at));
-      for (const { at, plaintext, key, counter } of datagrams) key.seal(at, plaintext.length, counter);
+      for (const { at, plaintext, key, counter, rest } of datagrams)
+        key.seal(at, plaintext.length, counter, rest);
       backend.runSeals();
+      for (const { at, plaintext, rest } of datagrams) {
+        const tail = plaintext.subarray(FIRST_PIECE_BYTES);
+        const stays =
+          rest === at + FIRST_PIECE_BYTES || tail.equals(arena.u8.subarray(rest, rest + tail.length));
+        if (!stays) t.fail("a piece that was only read has changed");
+      }
       for (const { at, plaintext, forged } of datagrams) {
         const bit = 8 * at + randomInt(8 * (plaintext.length + 16));
         if (forged) arena.u8[bit >> 3] = (arena.u8[bit >> 3] as number) ^ (1 << (bit & 7));

@@ -14,6 +14,7 @@
  * Everything that the code works on lies in its workspace (`workspace.ts`) and in the packets of its list. It is a function
  * of (workspace + BIAS, list, packets): two addresses and a number, System V AMD64 ABI.
  */
+import { FIRST_PIECE_BYTES } from "../../base/index.js";
 import { doubleRound, loadState, writeKeystream } from "./chacha20.js";
 import { takeBlock, writeFinish, writeKey, writeTakeRest } from "./poly1305.js";
 import {
@@ -112,13 +113,25 @@ function writeStride(program: Program): void {
     .jump("take rest");
 }
 
-/** XORs the packet's next bytes with the keystream from RBX on, of which there are RAX, and lets them wait. */
+/** XORs the first piece, two vectors long, of a packet that has so much. */
+function writeXorFirstPiece(program: Program): void {
+  program.emit(cmpValue(RCX, FIRST_PIECE_BYTES)).jumpIf("below", "xor");
+  for (const offset of [0, 32]) {
+    program.emit(vmovdqu(0, at(RSI, offset)), vpxor(0, 0, at(RBX, offset)), vmovdquStore(at(RDI, offset), 0));
+  }
+  program
+    .emit(...address(RSI, "rest"))
+    .emit(...[RDI, RBX, WAITING].map(register => addValue(register, FIRST_PIECE_BYTES)))
+    .emit(...[RAX, RCX].map(register => subValue(register, FIRST_PIECE_BYTES)));
+}
+
+/** XORs the packet's next bytes with the keystream from RBX on, of which there are RAX, and lets them wait, too. */
 function writeXor(program: Program): void {
   const advance = (bytes: number): Instruction[] =>
     [RSI, RDI, RBX].map(register => addValue(register, bytes));
   program
     .label("xor")
-    .emit(cmp(RCX, RAX), cmov("below", RAX, RCX), mov(WAITING, RAX), sub(RCX, RAX))
+    .emit(cmp(RCX, RAX), cmov("below", RAX, RCX), add(WAITING, RAX), sub(RCX, RAX))
     .emit(store(work(WORKSPACE.left), RCX), subValue(RAX, 32))
     .jumpIf("below", "xor tail")
     .label("xor 32", 16)
@@ -141,6 +154,14 @@ function writeXor(program: Program): void {
     .label("xored");
 }
 
+/** Where in memory something of the packet at LIST is. */
+function address(
+  register: Register,
+  name: "source" | "target" | "tag" | "rest" | "ciphertext",
+): Instruction[] {
+  return [movLow(register, field(name)), add(register, work(WORKSPACE.arena))];
+}
+
 /** The whole: see the head of this file. */
 export function fusedCode(): Uint8Array {
   const program = new Program();
@@ -157,15 +178,17 @@ export function fusedCode(): Uint8Array {
     .call("stride")
     .call("finish");
   writeKey(program);
-  const address = (register: Register, name: "source" | "target" | "tag"): Instruction[] => [
-    movLow(register, field(name)),
-    add(register, work(WORKSPACE.arena)),
-  ];
   program
     .emit(...address(RAX, "tag"), store(work(WORKSPACE.tag), RAX))
-    .emit(...address(RSI, "source"), mov(NEXT, RSI), ...address(RDI, "target"))
+    .emit(
+      ...address(RSI, "source"),
+      ...address(RDI, "target"),
+      ...address(NEXT, "ciphertext"),
+      clear(WAITING),
+    )
     .emit(movLow(RCX, field("length")), store(work(WORKSPACE.length), RCX))
     .emit(lea(RBX, work(WORKSPACE.keystream + BLOCK_BYTES)), movValue(RAX, STRIDE_BYTES - BLOCK_BYTES));
+  writeXorFirstPiece(program);
   writeXor(program);
   program
     .emit(cmpValue(work(WORKSPACE.left), 0))

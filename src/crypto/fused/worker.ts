@@ -76,12 +76,14 @@ export class FusedWorker implements Worker {
     for (let i = 0; i < KEY_BYTES / 4; i++) this.fillRow(KEY_ROW + i, key[i] as number);
   }
 
-  add(slot: number, offset: number, target: number, length: number, counter: number): void {
+  add(slot: number, offset: number, target: number, length: number, counter: number, rest: number): void {
     const { u32 } = this.arena;
     const first = (this.list + PACKET_BYTES * slot) >> 2;
     const { tags } = this;
     u32[first + PACKET.source] = offset;
+    u32[first + PACKET.rest] = rest;
     u32[first + PACKET.target] = target;
+    u32[first + PACKET.ciphertext] = tags === null ? target : offset;
     u32[first + PACKET.length] = length;
     u32[first + PACKET.counterLow] = counter;
     u32[first + PACKET.counterHigh] = counter / 0x1_0000_0000;

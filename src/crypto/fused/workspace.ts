@@ -44,12 +44,16 @@ export const BIAS = 128;
 /** A packet of the list, in words of 32 bits; places are bytes from the arena's beginning. */
 export const PACKET = {
   source: 0,
-  /** The same where packets are sealed, so that the source ends up as the ciphertext, or is it. */
+  /** The same where packets are sealed. */
   target: 1,
   length: 2,
   counterLow: 3,
   counterHigh: 4,
   tag: 5,
+  /** Where the second piece is taken from. */
+  rest: 6,
+  /** The target where packets are sealed, else the source. */
+  ciphertext: 7,
   words: 8,
 } as const;
 

@@ -109,6 +109,12 @@ export class SimLink implements Link {
     return this.out;
   }
 
+  commitGathered(headerBytes: number, gsoSize: number, text: number, textBytes: number): void {
+    this.world.arena.u8.copyWithin(this.out + headerBytes, text, text + textBytes);
+    this.world.borrow(text, textBytes);
+    this.commit(headerBytes + textBytes, gsoSize, headerBytes);
+  }
+
   commit(bytes: number, gsoSize: number, headerBytes: number): void {
     const packet = this.world.arena.u8.slice(this.out, this.out + bytes);
     if (gsoSize === 0 && bytes > this.mtu) throw new RangeError(`packet of ${bytes} bytes exceeds the MTU`);

@@ -26,6 +26,7 @@ export class World {
   onSettled: (() => void) | null = null;
   private readonly queue: Delivery[] = [];
   private order = 0;
+  private readonly borrowed: { text: number; copy: Uint8Array }[] = [];
 
   constructor(poolBytes: number = 64 << 20, startMs: Milliseconds = 1000) {
     this.now = startMs;
@@ -74,13 +75,27 @@ export class World {
         this.pop().deliver(this.now);
         worked = true;
       }
-      for (const stack of this.stacks) stack.poll(this.now);
+      for (const stack of this.stacks) this.lend(() => stack.poll(this.now));
       // Twice: what one stack's turn does to a ring may give another one something to send.
-      for (const stack of this.stacks) stack.dispatch(this.now);
-      for (const stack of this.stacks) stack.dispatch(this.now);
+      for (const stack of this.stacks) this.lend(() => stack.dispatch(this.now));
+      for (const stack of this.stacks) this.lend(() => stack.dispatch(this.now));
       if (!worked) return;
     }
     throw new Error("the world does not settle");
+  }
+
+  /** A link was told of text that stays as it is until the stack's `dispatch` or `poll` returns. */
+  borrow(text: number, bytes: number): void {
+    this.borrowed.push({ text, copy: this.arena.u8.slice(text, text + bytes) });
+  }
+
+  private lend(act: () => void): void {
+    act();
+    for (const { text, copy } of this.borrowed) {
+      const same = Buffer.compare(copy, this.arena.u8.subarray(text, text + copy.length)) === 0;
+      if (!same) throw new Error(`${copy.length} bytes of text have changed before they were sent`);
+    }
+    this.borrowed.length = 0;
   }
 
   private pop(): Delivery {
