@@ -212,8 +212,9 @@ export class Ring {
   private releaseMemory(): void {
     if (this.capacity === 0) return;
     this.pool.release(this.base);
+    // As in `review`: bursts differ, and one that turns out to be larger would be moved to another place.
     this.hint =
-      this.peak > this.capacity >> 1 ? this.capacity : Math.max(MIN_CAPACITY_BYTES, this.capacity >> 1);
+      4 * this.peak > this.capacity ? this.capacity : Math.max(MIN_CAPACITY_BYTES, this.capacity >> 1);
     this.peak = 0;
     this.capacity = 0;
   }
