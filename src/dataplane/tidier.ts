@@ -45,7 +45,7 @@ export class Tidier implements Machine {
   }
 
   flush(now: Milliseconds): void {
-    this.heap.limitNursery();
+    this.heap.limitNursery(now);
     this.turns++;
     if (this.turns === 1 || this.turns === BUSY_TURNS) {
       this.turns = 1;

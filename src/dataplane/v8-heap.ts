@@ -4,25 +4,27 @@
  */
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { Milliseconds } from "../base/index.js";
 
 /** What `Tidier` looks after. */
 export interface Heap {
   usedBytes(): number;
   /** Called each turn: the nursery must not grow without need. */
-  limitNursery(): void;
+  limitNursery(now: Milliseconds): void;
   /** A full collection that leaves no gaps. */
   compact(): void;
 }
 
 /**
  * Both halves. The packet path makes no garbage, so a nursery of V8's default size, 32 MiB, would only be resident; it
- * doubles as objects survive in it.
+ * doubles as objects survive in it, and stays what it is: with 5,000 flows that made 45 MB of 18.
  */
 const NURSERY_BYTES = 8 << 20;
-const TURNS_BETWEEN_LOOKS = 64;
+/** A look takes a microsecond and leaves a kilobyte; in so long nobody fills a nursery twice. */
+const LOOK_EVERY_MS: Milliseconds = 2;
 
 export class V8Heap implements Heap {
-  private turns = 0;
+  private lookedAt: Milliseconds = 0;
   private limited = false;
   private collect: (() => void) | null = null;
 
@@ -30,9 +32,9 @@ export class V8Heap implements Heap {
     return getHeapStatistics().used_heap_size;
   }
 
-  limitNursery(): void {
-    if (++this.turns < TURNS_BETWEEN_LOOKS) return;
-    this.turns = 0;
+  limitNursery(now: Milliseconds): void {
+    if (now - this.lookedAt < LOOK_EVERY_MS) return;
+    this.lookedAt = now;
     const nursery = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
     const limited = nursery !== undefined && nursery.space_size >= NURSERY_BYTES;
     if (limited === this.limited) return;

@@ -11,6 +11,6 @@ const before = nurseryBytes();
 const kept: object[] = [];
 for (let turn = 0; turn < 5_000; turn++) {
   for (let i = 0; i < 200; i++) kept[(200 * turn + i) % 50_000] = { turn, list: [i] };
-  if (!process.argv.includes("unlimited")) heap.limitNursery();
+  if (!process.argv.includes("unlimited")) heap.limitNursery(2 * turn);
 }
 console.log(JSON.stringify({ before, after: nurseryBytes() }));
