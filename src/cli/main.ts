@@ -1,14 +1,8 @@
 #!/usr/bin/env node
 /** Entry point of `czctl`. */
-import { reportError } from "./output.js";
+import { reportError, standardOutput } from "./output.js";
 
 const words = process.argv.slice(2);
-
-// `czctl services list | head` is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit();
-});
 
 try {
   await run();
@@ -16,12 +10,13 @@ try {
   process.exitCode = reportError(error, words.includes("--json"));
 }
 
-/** The one word that is typed most needs no parser, which takes longer to load than all else that it needs. */
+/** The word that is typed most needs no parser, which takes longer to load than all else that it needs. */
 async function run(): Promise<void> {
   if (words.length === 1 && words[0] === "up") {
     const { PLAIN_UP, up } = await import("./commands/up.js");
     return up(PLAIN_UP);
   }
+  standardOutput();
   const { runProgram } = await import("./program.js");
   await runProgram(words);
 }

@@ -9,12 +9,26 @@ export function paint(style: Style, text: string, stream: NodeJS.WriteStream = p
   return coloured ? styleText(style, text) : text;
 }
 
+let endsQuietly = false;
+
+/** Standard output, whose reader may have had enough: `czctl services list | head` is no error. Node takes 5 ms to make it. */
+export function standardOutput(): NodeJS.WriteStream {
+  if (!endsQuietly) {
+    endsQuietly = true;
+    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+      process.exit();
+    });
+  }
+  return process.stdout;
+}
+
 export function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  standardOutput().write(`${line}\n`);
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  standardOutput().write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
 /** Rows below a header, columns two spaces apart. Cells are made harmless for the terminal. */

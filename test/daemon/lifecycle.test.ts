@@ -1,6 +1,7 @@
 /** Using the daemon by the real command line, in a network namespace, with a fake data plane. */
 import { once } from "node:events";
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -126,6 +127,24 @@ else if (enterNamespace(t, import.meta.url, ["-m", "--propagation", "private"]))
     t.strictSame(supervisors(laptop), running);
     t.equal(statSync(log).size, 5 << 20);
     t.ok(old.equals(readFileSync(`${log}.1`)));
+  });
+
+  t.test("logs --follow goes on when a new run has put aside what was there", async t => {
+    const laptop = new Laptop();
+    t.teardown(() => laptop.close());
+    const log = join(laptop.stateDir, "daemon.log");
+    mkdirSync(laptop.stateDir, { mode: 0o700 });
+    writeFileSync(log, "first\n");
+    const follower = laptop.start(["logs", "--follow"]);
+    t.teardown(() => follower.kill("SIGKILL"));
+    let seen = "";
+    follower.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      seen += text;
+    });
+    await eventually("the first line", () => seen === "first\n");
+    truncateSync(log);
+    appendFileSync(log, "new\n");
+    await eventually("the new one", () => seen === "first\nnew\n");
   });
 
   t.test("changes of catalog, rules and primary namespace arrive everywhere", async t => {

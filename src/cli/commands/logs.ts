@@ -43,7 +43,9 @@ async function logs(flags: Flags<{ follow: boolean; lines: number }>): Promise<v
     const more = readFrom(fd, position);
     position += more.length;
     process.stdout.write(more);
-    // A new run of czctl may have started a new file.
+    // A new run of czctl may have put aside what the file held.
+    if (fstatSync(fd).size < position) position = 0;
+    // Or somebody has made a new file.
     if (more.length === 0 && statSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) {
       closeSync(fd);
       fd = open(path);
