@@ -122,6 +122,10 @@ function gone(child: ChildProcess): Promise<void> {
 /** By copying: the supervisor has the file open already. */
 function rotate(path: string): void {
   if (statSync(path).size <= LOG_ROTATE_BYTES) return;
-  copyFileSync(path, `${path}.1`);
+  try {
+    copyFileSync(path, `${path}.1`);
+  } catch {
+    // The disk is full, most likely: no reason not to start, and one to have less.
+  }
   truncateSync(path);
 }

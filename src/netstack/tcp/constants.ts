@@ -43,8 +43,6 @@ export const MAX_SENT_SEGMENTS = 16_384;
 export const DISPATCH_QUANTUM_BYTES: number = 128 << 10;
 /** Text of at least so many bytes is sent from where it lies in the ring: less is copied sooner than a second piece is told of. */
 export const MIN_GATHERED_BYTES = 1024;
-/** Super-segments of at least so many bytes are read to where they are to stay. */
-export const MIN_PLACED_BYTES = 8192;
 /** Ranges of out-of-order bytes per connection; a segment that would make one more is dropped. */
 export const MAX_OUT_OF_ORDER_RANGES = 256;
 /** RFC 7323 §2.3. */
