@@ -15,20 +15,20 @@ import { ROOT } from "./ready.mjs";
  * what it loads in part, or later, is in one for each part.
  */
 const BUNDLES = [
-  { entries: ["cli/main"], splitting: true },
+  { entry: "cli/main", splitting: true },
   // The daemon's first lines start the data plane, and then load the rest.
-  { entries: ["daemon/main"], external: ["./run.js"] },
-  { entries: ["daemon/run"] },
-  { entries: ["daemon/supervisor-main"], splitting: true },
-  { entries: ["dataplane/main"] },
+  { entry: "daemon/main", external: ["./run.js"] },
+  { entry: "daemon/run" },
+  { entry: "daemon/supervisor-main", splitting: true },
+  { entry: "dataplane/main" },
 ];
 const OUTPUT = join(ROOT, "dist/bundle");
 
 rmSync(OUTPUT, { recursive: true, force: true });
-for (const { entries, splitting = false, external = [] } of BUNDLES) {
+for (const { entry, splitting = false, external = [] } of BUNDLES) {
   await build({
     absWorkingDir: ROOT,
-    entryPoints: entries.map(name => `src/${name}.ts`),
+    entryPoints: [`src/${entry}.ts`],
     outbase: "src",
     outdir: OUTPUT,
     bundle: true,

@@ -113,6 +113,7 @@ export function parseCredential(text: string): Credential {
   if (typeof version === "number" && version > 1) {
     throw invalid('the field "version" is from a newer czctl', "install a newer czctl");
   }
+  // One in a process, most often: to have zod make code for it takes longer than that saves.
   const parsed = schema.safeParse(value, { jitless: true });
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -26,11 +26,11 @@ const TAKE_OVER_MS = 3_000;
 
 export class StateLock {
   readonly fd: number;
-  private readonly stateDir: string;
+  readonly #stateDir: string;
 
   private constructor(fd: number, stateDir: string) {
     this.fd = fd;
-    this.stateDir = stateDir;
+    this.#stateDir = stateDir;
   }
 
   /** The open file, which is nobody's yet. Makes the directory; refuses one that others may write to. */
@@ -79,7 +79,7 @@ export class StateLock {
   async takeOver(): Promise<boolean> {
     for (const until = performance.now() + TAKE_OVER_MS; ; await sleep(20)) {
       if (await this.tryTake()) return true;
-      const holder = lockHolder(this.stateDir);
+      const holder = lockHolder(this.#stateDir);
       if (holder === null || isAlive(holder) || performance.now() > until) return false;
     }
   }
