@@ -16,7 +16,7 @@ class Sent {
   send(now: number): void {
     this.rate.onSend(this.queue.count * MSS, now);
     this.queue.now = now;
-    this.queue.push(this.nxt, this.nxt + MSS);
+    this.queue.push(this.nxt, this.nxt + MSS, MSS);
     this.rate.stamp(this.queue, this.queue.count - 1);
     this.nxt += MSS;
   }

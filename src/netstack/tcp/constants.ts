@@ -37,8 +37,8 @@ export const FIN_WAIT_2_MS: Milliseconds = 60_000;
 export const INITIAL_WINDOW_SEGMENTS = 10;
 /** RFC 5681 §3.2. */
 export const DUPLICATE_ACK_THRESHOLD = 3;
-/** Segments in flight that are kept track of; more wait, so tiny writes cannot fill memory. */
-export const MAX_SENT_SEGMENTS = 16_384;
+/** Bursts in flight that are kept track of; more wait, so neither tiny writes nor tiny SACK blocks can fill memory. */
+export const MAX_SENT_ENTRIES = 16_384;
 /** Payload bytes one connection sends before the next one has its turn. */
 export const DISPATCH_QUANTUM_BYTES: number = 128 << 10;
 /** Text of at least so many bytes is sent from where it lies in the ring: less is copied sooner than a second piece is told of. */

@@ -46,9 +46,8 @@ export class Rack {
     this.echoIsOlder = echoIsOlder;
   }
 
-  /** Steps 1–3: entry `index` has just been SACKed or acknowledged for the first time. */
-  onDelivered(queue: SentQueue, index: number, estimator: RttEstimator): void {
-    const end = queue.endOf(index);
+  /** Steps 1–3: entry `index` up to `end` has just been SACKed or acknowledged for the first time. */
+  onDelivered(queue: SentQueue, index: number, end: Seq, estimator: RttEstimator): void {
     const sentAt = queue.stamps[queue.stampsAt(index) + SENT_AT] as number;
     const again = (queue.flagsOf(index) & RETRANSMITTED) !== 0;
     if (!this.started || seqLt(this.fack, end)) this.fack = end;
@@ -57,7 +56,7 @@ export class Rack {
     // An ACK this soon after a retransmission, or that echoes an older segment, is the original's (step 2).
     if (again && (this.echoIsOlder || rtt < estimator.minRtt)) return;
     this.rtt = rtt;
-    if (!this.started || this.compare(queue, index) > 0) {
+    if (!this.started || this.compare(queue, index, end) > 0) {
       this.started = true;
       this.xmitTs = sentAt;
       this.endSeq = end;
@@ -90,7 +89,7 @@ export class Rack {
     for (let i = 0; i < queue.count; i++) {
       const flags = queue.flagsOf(i);
       if ((flags & (SACKED | LOST)) !== 0) continue;
-      if (this.compare(queue, i) >= 0) {
+      if (this.compare(queue, i, queue.endOf(i)) >= 0) {
         if ((flags & RETRANSMITTED) === 0) break;
         continue;
       }
@@ -106,17 +105,17 @@ export class Rack {
   }
 
   /**
-   * RACK_sent_after: above 0 when entry `index` was sent after what RACK.xmit_ts and RACK.end_seq are of, by time, then by
-   * sequence number. Times do not cross the call: two doubles that did were boxed, 32 bytes per segment.
+   * RACK_sent_after: above 0 when entry `index`, up to `end`, was sent after what RACK.xmit_ts and RACK.end_seq are of, by
+   * time, then by sequence number. Times do not cross the call: two doubles that did were boxed, 32 bytes each time.
    */
-  private compare(queue: SentQueue, index: number): number {
+  private compare(queue: SentQueue, index: number, end: Seq): number {
     const sentAt = queue.stamps[queue.stampsAt(index) + SENT_AT] as number;
     if (sentAt !== this.xmitTs) return sentAt > this.xmitTs ? 1 : -1;
-    return seqDistance(queue.endOf(index), this.endSeq);
+    return seqDistance(end, this.endSeq);
   }
 
   private reorderingWindow(queue: SentQueue, rtt: RttEstimator, inRecovery: boolean): Milliseconds {
-    if (!this.reorderingSeen && (inRecovery || queue.sackedCount >= DUPLICATE_ACK_THRESHOLD)) return 0;
+    if (!this.reorderingSeen && (inRecovery || queue.sackedSegments >= DUPLICATE_ACK_THRESHOLD)) return 0;
     return Math.max(Math.min((this.reoWndMult * rtt.minRtt) / 4, rtt.srtt), MIN_REO_WND_MS);
   }
 }

@@ -18,13 +18,12 @@ import type { Counters } from "../counters.js";
 import { DUPLICATE_ACK_THRESHOLD } from "./constants.js";
 import { Prr } from "./prr.js";
 import { Rack } from "./rack.js";
+import { SackBlocks } from "./sack-blocks.js";
 import type { Segment } from "./segment.js";
 import type { Sender } from "./sender.js";
 import { LOST, RETRANSMITTED, SACKED } from "./sent-queue.js";
-import { type Seq, seqDistance, seqLeq, seqLt } from "./seq.js";
+import { type Seq, seqAdd, seqDistance, seqLeq, seqLt } from "./seq.js";
 import { isDsack, SpuriousDetector } from "./spurious.js";
-
-const NO_BLOCKS = new Int32Array(0);
 
 export class LossRecovery {
   phase: "open" | "recovery" | "loss" = "open";
@@ -36,6 +35,7 @@ export class LossRecovery {
   duplicateAcks = 0;
   readonly rack: Rack = new Rack();
   readonly spurious: SpuriousDetector = new SpuriousDetector();
+  private readonly sacks: SackBlocks;
   private readonly prr: Prr = new Prr();
   private readonly sender: Sender;
   private readonly counters: Counters;
@@ -44,9 +44,6 @@ export class LossRecovery {
   private untoldLoss = 0;
   /** No entry before this one is LOST. */
   private lostHint = 0;
-  /** The blocks of the last ACK: a block that only grew is walked from where it ended. */
-  private known: Int32Array = NO_BLOCKS;
-  private knownCount = 0;
 
   // Tail loss probe (RFC 8985 §7).
   private probeEnd: Seq = 0;
@@ -55,6 +52,7 @@ export class LossRecovery {
 
   constructor(sender: Sender, counters: Counters) {
     this.sender = sender;
+    this.sacks = new SackBlocks(sender);
     this.counters = counters;
     this.reorderDelay = 0;
   }
@@ -63,24 +61,10 @@ export class LossRecovery {
 
   /** Marks what the SACK blocks cover (RFC 2018 §5). Returns the bytes newly covered. */
   takeSacks(segment: Segment): number {
-    const { sack, sackCount } = segment.options;
-    const { sender } = this;
-    let delivered = 0;
-    const first = isDsack(segment, sender.una) ? 1 : 0;
+    const { sack } = segment.options;
+    const first = isDsack(segment, this.sender.una) ? 1 : 0;
     if (first === 1) this.takeDsack(segment.ack, seqDistance(sack[1] as number, sack[0] as number));
-    for (let i = first; i < sackCount; i++) {
-      const left = sack[i << 1] as number;
-      const right = sack[(i << 1) + 1] as number;
-      // Only ranges that were sent and are outstanding can be meant (RFC 5961 §5 in spirit).
-      if (seqLeq(right, left) || seqLt(left, sender.una) || seqLt(sender.nxt, right)) continue;
-      delivered += this.markBlock(left, right);
-    }
-    if (sender.queue.count > 0) {
-      if (this.known === NO_BLOCKS) this.known = new Int32Array(sack.length);
-      this.known.set(sack);
-      this.knownCount = sackCount;
-    }
-    return delivered;
+    return this.sacks.take(segment.options, first);
   }
 
   /** Bytes that came twice: by a probe (§7.4.2: while something before it is missing it goes on), or by an episode. */
@@ -106,7 +90,7 @@ export class LossRecovery {
     let lostBytes = 0;
     if (sender.sackPermitted) {
       this.reorderDelay = 0;
-      if (delivered > 0 || sender.queue.sackedCount > 0) {
+      if (delivered > 0 || sender.queue.sackedBytes > 0) {
         this.reorderDelay = this.rack.detectLosses(sender.queue, sender.rtt, this.phase !== "open", now);
         lostBytes = this.rack.newlyLostBytes;
       }
@@ -147,7 +131,7 @@ export class LossRecovery {
     // The oldest cannot be SACKed and yet not acknowledged, unless the peer dropped it again.
     if (queue.count > 0 && (queue.flagsOf(0) & SACKED) !== 0) {
       queue.forgetSacks();
-      this.knownCount = 0;
+      this.sacks.forget();
     }
     sender.congestion.onTimeout(sender.outstanding, now, this.phase === "open");
     if (this.phase === "open") this.spurious.begin(true);
@@ -167,7 +151,14 @@ export class LossRecovery {
    */
   onPathMtuReduced(): void {
     const { queue, mss } = this.sender;
-    for (let i = 0; i < queue.count; i++) if (queue.lengthOf(i) > mss) queue.markLost(i);
+    for (let i = 0; i < queue.count; i++) {
+      if (queue.sizeOf(i) <= mss || queue.lengthOf(i) <= mss) continue;
+      const last = this.sender.lastSegmentOf(i);
+      const fits = seqDistance(queue.endOf(i), last) <= mss;
+      if (fits) queue.split(i, last);
+      queue.markLost(i);
+      if (fits) i++;
+    }
     this.lostHint = 0;
   }
 
@@ -183,9 +174,7 @@ export class LossRecovery {
   /** The oldest entry has been acknowledged and is gone. */
   onShift(): void {
     if (this.lostHint > 0) this.lostHint--;
-    if (this.sender.queue.count > 0 || this.knownCount === 0) return;
-    this.known = NO_BLOCKS;
-    this.knownCount = 0;
+    if (this.sender.queue.count === 0) this.sacks.forget();
   }
 
   onSent(bytes: number): void {
@@ -200,7 +189,7 @@ export class LossRecovery {
     return (
       sender.sackPermitted &&
       this.phase === "open" &&
-      sender.queue.sackedCount === 0 &&
+      sender.queue.sackedBytes === 0 &&
       !this.probeOutstanding
     );
   }
@@ -229,31 +218,6 @@ export class LossRecovery {
 
   // ---- inside ----
 
-  /** A block that starts where a known one starts needs no second look at what that one covered. */
-  private skipKnown(left: Seq, right: Seq): Seq {
-    for (let i = 0; i < this.knownCount; i++) {
-      const end = this.known[(i << 1) + 1] as number;
-      if (this.known[i << 1] === left && seqLeq(end, right) && seqLt(left, end)) return end;
-    }
-    return left;
-  }
-
-  private markBlock(left: Seq, right: Seq): number {
-    const { queue, rtt } = this.sender;
-    let marked = 0;
-    let i = queue.firstFrom(this.skipKnown(left, right));
-    // The entry before may have been covered in part only.
-    if (i > 0 && seqLeq(left, queue.startOf(i - 1))) i--;
-    for (; i < queue.count && seqLeq(this.sender.sackEndOf(i), right); i++) {
-      if ((queue.flagsOf(i) & SACKED) !== 0) continue;
-      this.sender.noteDelivered(i);
-      queue.markSacked(i);
-      marked += queue.lengthOf(i);
-      this.rack.onDelivered(queue, i, rtt);
-    }
-    return marked;
-  }
-
   /** RFC 5681 §2 defines a duplicate ACK; RFC 6582 what the third one and partial ACKs mean. */
   private withoutSack(acked: number, segment: Segment): number {
     const { sender } = this;
@@ -268,6 +232,9 @@ export class LossRecovery {
       lost = this.phase === "open" && this.duplicateAcks === DUPLICATE_ACK_THRESHOLD;
     }
     if (!lost || queue.count === 0 || (queue.flagsOf(0) & (LOST | RETRANSMITTED)) !== 0) return 0;
+    const size = queue.sizeOf(0);
+    if (seqDistance(sender.textEndOf(0), queue.startOf(0)) > size)
+      queue.split(0, seqAdd(queue.startOf(0), size));
     queue.markLost(0);
     return queue.lengthOf(0);
   }

@@ -167,11 +167,17 @@ export class Sender {
     return Math.max(0, pipe - recovery.duplicateAcks * this.mss);
   }
 
-  /** Where a SACK for entry `index` ends: a FIN behind text is no byte, and there are receivers that leave it out. */
-  sackEndOf(index: number): Seq {
+  /** Where the text of entry `index` ends, and so a SACK for it: there are receivers that leave a FIN behind text out. */
+  textEndOf(index: number): Seq {
     const end = this.queue.endOf(index);
     const hasFin = this.finSent && end === seqAdd(this.finSeq, 1);
     return hasFin && this.queue.startOf(index) !== this.finSeq ? this.finSeq : end;
+  }
+
+  /** Where the last segment of entry `index` begins. */
+  lastSegmentOf(index: number): Seq {
+    // Counted from its last byte of text: that of a FIN alone, or of a full one, would be where it ends.
+    return this.queue.boundaryTo(index, seqAdd(this.textEndOf(index), -1));
   }
 
   /** Our FIN was sent and is acknowledged. */
@@ -219,13 +225,15 @@ export class Sender {
 
   /** [start, end) has just been sent for the first time, at `queue.now`. */
   enter(start: Seq, end: Seq): void {
-    this.queue.push(start, end);
-    if (this.congested) this.rate.stamp(this.queue, this.queue.count - 1);
+    const { queue } = this;
+    queue.push(start, end, this.mss);
+    if (this.congested) this.rate.stamp(queue, queue.count - 1);
   }
 
-  /** Entry `index` was delivered just now, for the first time: a round trip if it was sent once. */
-  noteDelivered(index: number): void {
+  /** Entry `index` up to `end` was delivered just now, for the first time: a round trip if it was sent once. */
+  noteDelivered(index: number, end: Seq): void {
     const { queue } = this;
+    this.recovery.rack.onDelivered(queue, index, end, this.rtt);
     if (this.congested) this.rate.onDelivered(queue, index);
     const flags = queue.flagsOf(index);
     if ((flags & RETRANSMITTED) !== 0) return;
@@ -265,25 +273,29 @@ export class Sender {
     if (this.wnd > this.maxWnd) this.maxWnd = this.wnd;
   }
 
-  /** Drops entries below `ack`; returns the bytes among them that no SACK had reported before. */
+  /** Drops what lies below `ack`; returns the bytes of it that no SACK had reported before. */
   private shiftAcked(ack: Seq): number {
     const { queue, recovery } = this;
     const { earliest, latest } = queue;
     let delivered = 0;
     let ambiguous = false;
-    while (queue.count > 0 && seqLeq(queue.endOf(0), ack)) {
-      if ((queue.flagsOf(0) & RETRANSMITTED) !== 0) ambiguous = true;
+    while (queue.count > 0) {
+      const start = queue.startOf(0);
+      const end = queue.endOf(0);
+      const whole = seqLeq(end, ack);
+      // A segment is delivered when all of it is.
+      const last = whole ? end : queue.boundaryTo(0, ack);
+      if (seqLt(start, last) && (queue.flagsOf(0) & RETRANSMITTED) !== 0) ambiguous = true;
       if ((queue.flagsOf(0) & SACKED) === 0) {
-        delivered += queue.lengthOf(0);
-        recovery.rack.onDelivered(queue, 0, this.rtt);
-        this.noteDelivered(0);
+        delivered += seqDistance(whole ? end : ack, start);
+        if (seqLt(start, last)) this.noteDelivered(0, last);
+      }
+      if (!whole) {
+        if (start !== ack) queue.trim(ack);
+        break;
       }
       queue.shift();
       recovery.onShift();
-    }
-    if (queue.count > 0 && seqLt(queue.startOf(0), ack)) {
-      delivered += seqDistance(ack, queue.startOf(0));
-      queue.trim(ack);
     }
     // RFC 6298 §3: what lies above a hole has waited for the hole's retransmission. Only its SACK tells its time.
     if (ambiguous) {

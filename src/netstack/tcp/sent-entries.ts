@@ -6,7 +6,7 @@
 /** Doubles of an entry: when it was sent, and what a delivery-rate sample needs to know of that moment. */
 export const STAMPS = 4;
 export const FIRST_CAPACITY = 16;
-/** Spare room for so many entries is kept; 41 bytes each, so less than a megabyte for a stack … */
+/** Spare room for so many entries is kept; 43 bytes each, so less than a megabyte for a stack … */
 const MAX_SPARE_ENTRIES = 16_384;
 /** … and of each size so many: a small one is a kilobyte of objects, whatever it holds. */
 const MAX_SPARES = 128;
@@ -16,6 +16,7 @@ export class SentEntries {
   readonly capacity: number;
   readonly starts: Int32Array;
   readonly ends: Int32Array;
+  readonly sizes: Uint16Array;
   readonly stamps: Float64Array;
   readonly marks: Uint8Array;
 
@@ -23,6 +24,7 @@ export class SentEntries {
     this.capacity = capacity;
     this.starts = new Int32Array(capacity);
     this.ends = new Int32Array(capacity);
+    this.sizes = new Uint16Array(capacity);
     this.stamps = new Float64Array(STAMPS * capacity);
     this.marks = new Uint8Array(capacity);
   }

@@ -1,5 +1,5 @@
 /**
- * What has been sent and not cumulatively acknowledged: one entry per segment, oldest first, in a ring of
+ * What has been sent and not cumulatively acknowledged: one entry per burst, oldest first, in a ring of
  * typed arrays. This is the scoreboard of RFC 6675 §3 and RACK's per-segment state (RFC 8985 §5.2) in one.
  *
  * ```
@@ -7,8 +7,10 @@
  *    │ in flight │ SACKED │ LOST │ SACKED │ in flight (again) │ …   │
  * ```
  *
- * An entry is in flight unless it is SACKED or LOST; sending a LOST one again puts it back in flight. Entries
- * are adjacent in sequence space. A super-segment is entered as the wire segments it becomes.
+ * A burst is what left at one moment, segments of one size (the last may be shorter) that share all there is to say of
+ * them. It is cut, between segments, where that ends: where a SACK block does, or what is sent again. An entry is in
+ * flight unless it is SACKED or LOST; sending a LOST one again puts it back in flight. Entries are adjacent in
+ * sequence space.
  */
 import type { Milliseconds } from "../../base/index.js";
 import {
@@ -18,7 +20,7 @@ import {
   type SentEntriesPool,
   STAMPS,
 } from "./sent-entries.js";
-import { type Seq, seqDistance, seqLt } from "./seq.js";
+import { type Seq, seqAdd, seqDistance, seqLt } from "./seq.js";
 
 export const SACKED = 1;
 export const LOST = 2;
@@ -37,8 +39,9 @@ export const DELIVERED_AT = 2;
 export const DELIVERED_BEFORE = 3;
 
 export class SentQueue {
+  /** Entries. */
   count = 0;
-  sackedCount = 0;
+  sackedSegments = 0;
   sackedBytes = 0;
   lostBytes = 0;
   /** For what comes many times to a call: a double that crosses each may be boxed. */
@@ -57,6 +60,7 @@ export class SentQueue {
   // The arrays of `entries`, at hand.
   private starts: Int32Array = NO_ENTRIES.starts;
   private ends: Int32Array = NO_ENTRIES.ends;
+  private sizes: Uint16Array = NO_ENTRIES.sizes;
   /** For `DeliveryRate`, which writes and reads them in place: a double that crosses a call may be boxed. */
   stamps: Float64Array = NO_ENTRIES.stamps;
   private marks: Uint8Array = NO_ENTRIES.marks;
@@ -96,12 +100,18 @@ export class SentQueue {
     return ((this.ends[slot] as number) - (this.starts[slot] as number)) | 0;
   }
 
-  /** An entry that is sent at `now`. */
-  push(start: Seq, end: Seq): void {
+  /** Payload bytes of the segments that entry `index` was sent as. */
+  sizeOf(index: number): number {
+    return this.sizes[(this.first + index) & this.mask] as number;
+  }
+
+  /** Segments [start, end) of `size` payload bytes each that are sent at `now`. */
+  push(start: Seq, end: Seq, size: number): void {
     if (this.count > this.mask) this.grow();
     const slot = (this.first + this.count) & this.mask;
     this.starts[slot] = start;
     this.ends[slot] = end;
+    this.sizes[slot] = size;
     this.stamps[STAMPS * slot + SENT_AT] = this.now;
     this.marks[slot] = 0;
     if (++this.count > this.most) this.most = this.count;
@@ -119,19 +129,24 @@ export class SentQueue {
     const flags = this.marks[this.first] as number;
     if (flags & SACKED) {
       this.sackedBytes -= this.lengthOf(0);
-      this.sackedCount--;
+      this.sackedSegments -= this.segmentsOf(0);
     } else if (flags & LOST) this.lostBytes -= this.lengthOf(0);
     this.first = (this.first + 1) & this.mask;
     if (--this.count === 0) this.release();
   }
 
-  /** The oldest entry is acknowledged up to `seq`, which lies inside it. */
+  /** The oldest entry is acknowledged up to `seq`, which lies inside it. What it leaves of a segment stands alone. */
   trim(seq: Seq): void {
+    const after = this.boundaryFrom(0, seq);
+    if (after !== seq && seqLt(after, this.endOf(0))) this.split(0, after);
     const gone = seqDistance(seq, this.startOf(0));
     const flags = this.marks[this.first] as number;
-    if (flags & SACKED) this.sackedBytes -= gone;
-    else if (flags & LOST) this.lostBytes -= gone;
+    if (flags & SACKED) {
+      this.sackedBytes -= gone;
+      this.sackedSegments -= this.segmentsOf(0);
+    } else if (flags & LOST) this.lostBytes -= gone;
     this.starts[this.first] = seq;
+    if (flags & SACKED) this.sackedSegments += this.segmentsOf(0);
   }
 
   markSacked(index: number): void {
@@ -139,7 +154,7 @@ export class SentQueue {
     const flags = this.marks[slot] as number;
     if (flags & LOST) this.lostBytes -= this.lengthOf(index);
     this.sackedBytes += this.lengthOf(index);
-    this.sackedCount++;
+    this.sackedSegments += this.segmentsOf(index);
     this.marks[slot] = (flags & ~LOST) | SACKED;
   }
 
@@ -167,7 +182,7 @@ export class SentQueue {
       this.marks[slot] = (this.marks[slot] as number) & ~SACKED;
     }
     this.sackedBytes = 0;
-    this.sackedCount = 0;
+    this.sackedSegments = 0;
   }
 
   /** Nothing was lost after all: everything not SACKED is in flight. */
@@ -179,13 +194,26 @@ export class SentQueue {
     this.lostBytes = 0;
   }
 
-  /** Makes two entries of one, the first ending at `seq`: segments have become smaller since it was sent. */
+  /** Makes two entries of one, the first ending at `seq`. */
   split(index: number, seq: Seq): void {
-    this.push(0, 0);
+    const sacked = (this.flagsOf(index) & SACKED) !== 0;
+    if (sacked) this.sackedSegments -= this.segmentsOf(index);
+    this.push(0, 0, 0);
     for (let i = this.count - 1; i > index; i--) this.copyEntry(i - 1, i);
     this.ends[(this.first + index) & this.mask] = seq;
     this.starts[(this.first + index + 1) & this.mask] = seq;
-    if (this.flagsOf(index) & SACKED) this.sackedCount++;
+    if (sacked) this.sackedSegments += this.segmentsOf(index) + this.segmentsOf(index + 1);
+  }
+
+  /** First place at or after `seq`, which entry `index` reaches, where one of its segments begins. */
+  boundaryFrom(index: number, seq: Seq): Seq {
+    const size = this.sizeOf(index);
+    return seqAdd(seq, (size - (seqDistance(seq, this.startOf(index)) % size)) % size);
+  }
+
+  /** Last place at or before `seq`, which entry `index` reaches, where one of its segments begins. */
+  boundaryTo(index: number, seq: Seq): Seq {
+    return seqAdd(seq, -(seqDistance(seq, this.startOf(index)) % this.sizeOf(index)));
   }
 
   /** First entry that starts at or after `seq`, or `count`. */
@@ -202,10 +230,14 @@ export class SentQueue {
 
   clear(): void {
     this.count = 0;
-    this.sackedCount = 0;
+    this.sackedSegments = 0;
     this.sackedBytes = 0;
     this.lostBytes = 0;
     this.release();
+  }
+
+  private segmentsOf(index: number): number {
+    return Math.ceil(this.lengthOf(index) / this.sizeOf(index));
   }
 
   private copyEntry(from: number, to: number): void {
@@ -213,6 +245,7 @@ export class SentQueue {
     const target = (this.first + to) & this.mask;
     this.starts[target] = this.starts[source] as number;
     this.ends[target] = this.ends[source] as number;
+    this.sizes[target] = this.sizes[source] as number;
     this.stamps.copyWithin(STAMPS * target, STAMPS * source, STAMPS * (source + 1));
     this.marks[target] = this.marks[source] as number;
   }
@@ -226,6 +259,7 @@ export class SentQueue {
     const larger = this.pool.withCapacity(old.capacity << 1);
     unroll(old.starts, larger.starts, this.first);
     unroll(old.ends, larger.ends, this.first);
+    unroll(old.sizes, larger.sizes, this.first);
     unroll(old.stamps, larger.stamps, STAMPS * this.first);
     unroll(old.marks, larger.marks, this.first);
     this.use(larger);
@@ -246,6 +280,7 @@ export class SentQueue {
     this.entries = entries;
     this.starts = entries.starts;
     this.ends = entries.ends;
+    this.sizes = entries.sizes;
     this.stamps = entries.stamps;
     this.marks = entries.marks;
     this.first = 0;
@@ -254,7 +289,11 @@ export class SentQueue {
 }
 
 /** Copies a full ring, oldest first, to the start of a larger array. */
-function unroll<T extends Int32Array | Float64Array | Uint8Array>(from: T, to: T, first: number): void {
+function unroll<T extends Int32Array | Uint16Array | Float64Array | Uint8Array>(
+  from: T,
+  to: T,
+  first: number,
+): void {
   to.set(from.subarray(first), 0);
   to.set(from.subarray(0, first), from.length - first);
 }

@@ -24,7 +24,7 @@ import {
 import { sendAck } from "./output.js";
 import { seqAdd, seqDistance } from "./seq.js";
 import { isSynchronized, maySend } from "./states.js";
-import { retransmit, sendNew } from "./transmit.js";
+import { retransmitLast, sendNew } from "./transmit.js";
 
 export type SendTimer = "none" | "syn" | "rto" | "probe" | "reorder" | "persist";
 
@@ -157,7 +157,7 @@ function onProbe(c: TcpConnection, now: Milliseconds): void {
   const length = Math.min(snd.unsent, snd.mss);
   if (length > 0 && length <= window) {
     if (sendNew(c, length, false, now) > 0) snd.recovery.onProbe(false);
-  } else if (retransmit(c, snd.queue.count - 1, now) > 0) {
+  } else if (retransmitLast(c, now) > 0) {
     snd.recovery.onProbe(true);
   }
   // Whatever has been sent: after a probe comes the time-out, no further probe.

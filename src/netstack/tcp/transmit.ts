@@ -9,7 +9,7 @@
 import type { Milliseconds } from "../../base/index.js";
 import { TCP_ACK, TCP_FIN, TCP_PSH } from "../../wire/index.js";
 import type { TcpConnection } from "./connection.js";
-import { DISPATCH_QUANTUM_BYTES, MAX_SENT_SEGMENTS } from "./constants.js";
+import { DISPATCH_QUANTUM_BYTES, MAX_SENT_ENTRIES } from "./constants.js";
 import { advance } from "./life.js";
 import { sendAck, sendData, sendSyn, timestampNow } from "./output.js";
 import { seqAdd, seqDistance } from "./seq.js";
@@ -107,7 +107,7 @@ function nextLength(c: TcpConnection, budget: number): number {
   const { mss } = snd;
   snd.cwndLimited = false;
   const unsent = snd.unsent;
-  if (unsent <= 0 || snd.queue.count >= MAX_SENT_SEGMENTS) return 0;
+  if (unsent <= 0 || snd.queue.count >= MAX_SENT_ENTRIES) return 0;
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
   const congestion = snd.congestion.cwnd - snd.inFlight;
   let length = Math.min(unsent, largestSend(c, budget));
@@ -158,14 +158,8 @@ export function sendNew(c: TcpConnection, wanted: number, finFollows: boolean, n
   if (snd.queue.count === 0) snd.stalledSince = Math.floor(now);
   snd.rate.onSend(snd.inFlight, now);
   snd.queue.now = now;
-  let at = snd.nxt;
-  for (let left = length; left > snd.mss; left -= snd.mss) {
-    const end = seqAdd(at, snd.mss);
-    snd.enter(at, end);
-    at = end;
-  }
   const end = seqAdd(snd.nxt, fin ? length + 1 : length);
-  snd.enter(at, end);
+  snd.enter(snd.nxt, end);
   snd.recovery.onSent(length);
   snd.recovery.spurious.onNewData(Math.ceil(length / snd.mss));
   snd.pacer.onSent(length, now);
@@ -191,8 +185,19 @@ function mayRetransmit(c: TcpConnection): boolean {
   return inFlight === 0 || inFlight + snd.mss <= snd.congestion.cwnd;
 }
 
-/** Sends entry `index` again. Returns its length in sequence space, or 0 when the link is blocked. */
-export function retransmit(c: TcpConnection, index: number, now: Milliseconds): number {
+/** Sends the last segment again. Returns its length in sequence space, or 0 when the link is blocked. */
+export function retransmitLast(c: TcpConnection, now: Milliseconds): number {
+  const { snd } = c;
+  const { queue } = snd;
+  const index = queue.count - 1;
+  const last = snd.lastSegmentOf(index);
+  if (last === queue.startOf(index)) return retransmit(c, index, now);
+  queue.split(index, last);
+  return retransmit(c, index + 1, now);
+}
+
+/** Sends the first segment of entry `index` again. Returns its length in sequence space, or 0 when the link is blocked. */
+function retransmit(c: TcpConnection, index: number, now: Milliseconds): number {
   const { snd } = c;
   const { queue } = snd;
   const start = queue.startOf(index);
@@ -200,7 +205,6 @@ export function retransmit(c: TcpConnection, index: number, now: Milliseconds): 
   let payload = queue.lengthOf(index) - (carriesFin ? 1 : 0);
   let fin = carriesFin;
   if (payload > snd.mss) {
-    // Segments have become smaller since this one was sent (path MTU).
     queue.split(index, seqAdd(start, snd.mss));
     payload = snd.mss;
     fin = false;

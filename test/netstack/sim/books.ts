@@ -44,18 +44,19 @@ function auditScoreboard(c: TcpConnection): string | null {
   if (snd.resting) return unknown ? "bytes are out of a sender at rest" : null;
   const { queue } = snd;
   let sacked = 0;
-  let sackedCount = 0;
+  let sackedSegments = 0;
   let lost = 0;
   for (let i = 0; i < queue.count; i++) {
     const flags = queue.flagsOf(i);
     if (flags & SACKED) {
       sacked += queue.lengthOf(i);
-      sackedCount++;
+      sackedSegments += Math.ceil(queue.lengthOf(i) / queue.sizeOf(i));
     }
     if (flags & LOST) lost += queue.lengthOf(i);
     if (i > 0 && queue.startOf(i) !== queue.endOf(i - 1)) return "the scoreboard has a hole";
   }
-  if (sacked !== queue.sackedBytes || sackedCount !== queue.sackedCount || lost !== queue.lostBytes) {
+  const segments = queue.sackedSegments;
+  if (sacked !== queue.sackedBytes || sackedSegments !== segments || lost !== queue.lostBytes) {
     return `the scoreboard says ${queue.sackedBytes} and ${queue.lostBytes}, its entries ${sacked} and ${lost}`;
   }
   if (queue.count > 0 && (queue.startOf(0) !== snd.una || queue.endOf(queue.count - 1) !== snd.nxt)) {
