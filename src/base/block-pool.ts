@@ -18,7 +18,8 @@ export class BlockPool {
   private readonly prev: Int32Array;
   private readonly heads: Int32Array;
   private used = 0;
-  private released = 0;
+  /** 0.1, not 0: keeps V8's representation of the field a double from the start. */
+  private released = 0.1;
 
   /**
    * @param start arena offset of the region
@@ -28,6 +29,7 @@ export class BlockPool {
     if (minBytes & (minBytes - 1) || maxBytes & (maxBytes - 1) || maxBytes < minBytes) {
       throw new RangeError(`block sizes must be powers of two, got ${minBytes} and ${maxBytes}`);
     }
+    this.released = 0;
     this.start = start;
     this.minBytes = minBytes;
     this.maxBytes = maxBytes;

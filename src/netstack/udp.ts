@@ -14,9 +14,9 @@ export class UdpFlow extends Flow implements Timed {
   receiver: UdpReceiver | null = null;
   /** Without a datagram for this long the flow is forgotten. Its taker may set it. */
   idleMs: Milliseconds;
-  /** Payload bytes from and to the peer. */
-  bytesIn = 0;
-  bytesOut = 0;
+  /** Payload bytes from and to the peer; 0.1 as in `TcpConnection`. */
+  bytesIn = 0.1;
+  bytesOut = 0.1;
   /** Gone: `send` does nothing any more. */
   closed = false;
 
@@ -30,6 +30,8 @@ export class UdpFlow extends Flow implements Timed {
 
   constructor(layer: UdpLayer, attachment: Attachment, key: FlowKey, now: Milliseconds) {
     super(attachment, key, now);
+    this.bytesIn = 0;
+    this.bytesOut = 0;
     this.layer = layer;
     this.lastActiveAt = now;
     this.idleMs = layer.context.options.udpIdleMs;

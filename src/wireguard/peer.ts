@@ -43,9 +43,9 @@ export class Peer implements TimerActions {
   /** Increases whenever `endpoint` changes, so that a sender can cache what it derives from it. */
   endpointVersion = 0;
   allowedIps: readonly Prefix[] = [];
-  /** UDP payload bytes, as `wg show` counts them. */
-  rxBytes = 0;
-  txBytes = 0;
+  /** UDP payload bytes, as `wg show` counts them. 0.1, not 0: keeps V8's representation of the fields a double from the start. */
+  rxBytes = 0.1;
+  txBytes = 0.1;
   /** Milliseconds since the epoch; 0 for never. */
   lastHandshakeAt = 0;
   /** Initiation to response of the last handshake that we initiated; 0 while unknown. */
@@ -68,6 +68,8 @@ export class Peer implements TimerActions {
   private readonly endpointWords: Int32Array;
 
   constructor(host: PeerHost, publicKey: Uint8Array) {
+    this.rxBytes = 0;
+    this.txBytes = 0;
     this.host = host;
     this.publicKey = publicKey.slice();
     this.endpoint = new Uint8Array(ENDPOINT_BYTES);

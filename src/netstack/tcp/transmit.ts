@@ -51,7 +51,7 @@ function sendHandshake(c: TcpConnection, now: Milliseconds): TurnResult {
 function sendStream(c: TcpConnection, now: Milliseconds): TurnResult {
   const { snd } = c;
   if (snd.resting && snd.unsent <= 0 && !finFollows(c, 0)) return DONE;
-  let budget = Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(now));
+  let budget = Math.ceil(Math.min(DISPATCH_QUANTUM_BYTES, snd.pacer.allowance(now))) | 0;
   const { spurious } = snd.recovery;
   if (spurious.holding && nextLength(c, budget) === 0) spurious.giveUpHold();
   while (snd.queue.lostBytes > 0 && !spurious.holding && mayRetransmit(c)) {
@@ -100,6 +100,7 @@ function pause(c: TcpConnection, now: Milliseconds): TurnResult {
 
 /**
  * RFC 9293 §3.8.6.2.1 and the congestion window: payload of the next segments, which leave together; 0 for none now.
+ * Always an integer to V8 as well: windows and budgets are doubles, and what is computed from one would be, too.
  * @param budget what is left of the turn; the last segment may go beyond it
  */
 function nextLength(c: TcpConnection, budget: number): number {
@@ -118,7 +119,7 @@ function nextLength(c: TcpConnection, budget: number): number {
   if (length > congestion) {
     snd.cwndLimited = true;
     // Whole segments only, or the window would be cut into crumbs.
-    length = congestion - (congestion % mss);
+    length = (congestion - (congestion % mss)) | 0;
   }
   if (length > window) length = window;
   if (length <= 0) return 0;
