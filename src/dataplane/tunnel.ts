@@ -167,7 +167,8 @@ export class Tunnel implements Source, Machine, DatagramOutput {
       this.commit(peer, headerBytes + textBytes);
       return;
     }
-    for (let i = 0; i < fill; i += 4) view.setInt32(at + headerBytes + i, view.getInt32(text + i));
+    for (let i = 0; i < fill; i += 4)
+      view.setInt32(at + headerBytes + i, view.getInt32(text + i, true), true);
     const length = this.device.seal(peer, at, headerBytes + textBytes, loop.now, text + fill);
     if (length > 0) this.append(peer, start, length);
   }

@@ -32,9 +32,12 @@ import type { TcpConnection } from "./connection.js";
 import { MIN_GATHERED_BYTES } from "./constants.js";
 import { type Seq, seqAdd } from "./seq.js";
 
-/** Offset of the checksum in the TCP header. */
+/** Offsets in the TCP header. */
+const SEQUENCE_AT = 4;
 const CHECKSUM_AT = 16;
 const sackBlocks = new Int32Array(8);
+/** Headers that several segments have in common, as words of memory: IPv6's ten and TCP's five at most. */
+const commonWords = new Int32Array(15);
 
 export class HeaderTemplate {
   readonly ipBytes: number;
@@ -126,14 +129,62 @@ export function sendData(
   if (length <= mss || c.attachment.link.maxGsoBytes > 0) {
     return sendSegment(c, seq, length, flags, length > mss ? mss : 0, fresh, now) ? length : -1;
   }
-  for (let done = 0; done < length; done += mss) {
+  let done = 0;
+  while (done < length) {
+    const alike = sendAlike(c, seqAdd(seq, done), length - done, fresh);
+    done += alike;
+    if (alike > 0) continue;
     const left = length - done;
     const piece = left > mss ? mss : left;
     if (!sendSegment(c, seqAdd(seq, done), piece, left > mss ? TCP_ACK : flags, 0, fresh, now)) {
       return done > 0 ? done : -1;
     }
+    done += piece;
   }
   return length;
+}
+
+/**
+ * Full segments, all but the last of `length` bytes, whose headers differ in the sequence number only; where each needs
+ * something of its own, none. Returns how many bytes have left.
+ */
+function sendAlike(c: TcpConnection, seq: Seq, length: number, fresh: boolean): number {
+  const { rcv, snd, attachment } = c;
+  const { mss } = snd;
+  if (rcv.timestamps || !c.omitsChecksum) return 0;
+  const { link } = attachment;
+  const { view } = c.context.arena;
+  const { ipBytes } = c.template;
+  const headerBytes = ipBytes + TCP_HEADER_BYTES;
+  let done = 0;
+  for (; length - done > mss; done += mss) {
+    const text = textInPlace(c, seqAdd(seq, done), mss);
+    if (text === -1) break;
+    const at = attachment.reserve(headerBytes + mss);
+    if (at === -1) break;
+    if (done === 0) {
+      writeCommonHeaders(c, at, seq, fresh);
+      for (let i = 0; i < headerBytes; i += 4) commonWords[i >> 2] = view.getInt32(at + i, true);
+    } else {
+      for (let i = 0; i < headerBytes; i += 4) view.setInt32(at + i, commonWords[i >> 2] as number, true);
+      view.setInt32(at + ipBytes + SEQUENCE_AT, seqAdd(seq, done));
+    }
+    c.context.counters.packetsOut++;
+    link.commitGathered?.(headerBytes, 0, text, mss);
+  }
+  if (done > 0 && rcv.duplicatesOwed === 0) rcv.onAckSent();
+  return done;
+}
+
+/** Those of a full segment that carries an ACK and no more, and needs no checksum. */
+function writeCommonHeaders(c: TcpConnection, at: number, seq: Seq, fresh: boolean): void {
+  const { rcv, snd, ecn } = c;
+  const { view } = c.context.arena;
+  const capable = ecn.enabled && fresh;
+  const flags = TCP_ACK | ecn.takeFlags(capable);
+  const tcp = at + c.template.ipBytes;
+  writeTcp(view, tcp, c.key.ports, seq, rcv.nxt, TCP_HEADER_BYTES, flags, rcv.offerWindow());
+  writeIp(c, at, TCP_HEADER_BYTES + snd.mss, capable);
 }
 
 /** @param gsoSize payload of each of the pieces that a super-segment is cut into, else 0 */
@@ -183,6 +234,14 @@ export function sendReset(c: TcpConnection, seq: Seq, ack: Seq, flags: number): 
   c.context.output.sendBareTcp(c.attachment, c.key, seq, ack, flags);
 }
 
+function writeIp(c: TcpConnection, at: number, segmentBytes: number, ecnCapable: boolean): void {
+  const { view } = c.context.arena;
+  writeIpHeader(view, at, c.key, PROTOCOL_TCP, segmentBytes, IPV4_DONT_FRAGMENT, 0);
+  if (!ecnCapable) return;
+  if (c.key.family === 4) setIpv4Ect(view, at);
+  else setIpv6Ect(view, at);
+}
+
 /**
  * IP header, checksum as the link wants it, and off it goes.
  * @param text as `textInPlace`
@@ -200,11 +259,7 @@ function finish(
   const { ipBytes, addressSum } = c.template;
   const { link } = c.attachment;
   const segmentBytes = tcpBytes + payloadBytes;
-  writeIpHeader(arena.view, at, c.key, PROTOCOL_TCP, segmentBytes, IPV4_DONT_FRAGMENT, 0);
-  if (ecnCapable) {
-    if (c.key.family === 4) setIpv4Ect(arena.view, at);
-    else setIpv6Ect(arena.view, at);
-  }
+  writeIp(c, at, segmentBytes, ecnCapable);
   if (payloadBytes === 0 || !c.omitsChecksum) {
     let sum = sumPseudoHeader(addressSum, PROTOCOL_TCP, segmentBytes);
     if (link.checksum !== "partial") sum = finishSum(sum + sumBytes(arena, at + ipBytes, segmentBytes));
