@@ -3,7 +3,7 @@
  * files instead of some three hundred for each of the four processes that `czctl up` starts (decision 0014).
  *
  * Rooms keep their depth, so `new URL("../ROOM/FILE.js", import.meta.url)` says the same in `dist/src`. Left outside are
- * libraries with native parts, and those that one command in ten needs.
+ * libraries with native parts, and those that one command in ten needs. Needs `dist/src`.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -24,6 +24,18 @@ const BUNDLES = [
 ];
 const OUTPUT = join(ROOT, "dist/bundle");
 
+/** The AEAD's machine code is the same each time: it is assembled here, and not in ten milliseconds of every start. */
+const assembled = {
+  name: "assembled",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/crypto\/fused\/kernel\.ts$/ }, async () => {
+      const { fusedCode } = await import("../dist/src/crypto/fused/kernel.js");
+      const code = Buffer.from(fusedCode()).toString("base64");
+      return { contents: `export const fusedCode = () => Buffer.from("${code}", "base64");` };
+    });
+  },
+};
+
 rmSync(OUTPUT, { recursive: true, force: true });
 for (const { entry, splitting = false, external = [] } of BUNDLES) {
   await build({
@@ -42,6 +54,7 @@ for (const { entry, splitting = false, external = [] } of BUNDLES) {
     banner: {
       js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
     },
+    plugins: [assembled],
     logLevel: "warning",
   });
 }

@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SOURCES = ["src", "test", "bench", "demo"];
+/** Say how these are built. */
+const SETTINGS = ["tsconfig.json", "scripts/bundle.mjs"];
 const STAMP = join(ROOT, "dist/.built");
 
 /** Runs in the project's root, output to standard error; false when it fails. */
@@ -56,7 +58,11 @@ function buildIsCurrent() {
   if (!existsSync(STAMP)) return false;
   const built = statSync(STAMP).mtimeMs;
   const isOld = path => statSync(path).mtimeMs < built;
-  return isOld(join(ROOT, "tsconfig.json")) && SOURCES.every(dir => [...files(join(ROOT, dir))].every(isOld));
+  const inputs = [
+    ...SETTINGS.map(file => join(ROOT, file)),
+    ...SOURCES.flatMap(dir => [...files(join(ROOT, dir))]),
+  ];
+  return inputs.every(isOld);
 }
 
 /** Removes the output of sources that are gone, so that no test or package contains it. */
