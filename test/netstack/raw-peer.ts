@@ -98,6 +98,8 @@ export interface PeerOptions {
   congested?: boolean;
   maxGsoBytes?: number;
   checksum?: ChecksumMode;
+  /** Text may stay in the ring until the link takes it. */
+  gathers?: boolean;
   family?: 4 | 6;
   stack?: Partial<StackOptions>;
   ringBytes?: number;
@@ -119,6 +121,9 @@ export class RawPeer implements Link, StackHandler {
   readonly checksum: ChecksumMode;
   readonly congested: boolean;
   path?: PathObserver;
+  commitGathered?: Required<Link>["commitGathered"];
+  /** Packets whose text was in the ring. */
+  gathered = 0;
   readonly arena: Arena = new Arena(40 << 20);
   readonly pool: BlockPool;
   readonly stack: Stack;
@@ -152,6 +157,13 @@ export class RawPeer implements Link, StackHandler {
     this.checksum = options.checksum ?? "full";
     this.congested = options.congested ?? true;
     this.family = options.family ?? 4;
+    if (options.gathers === true) {
+      this.commitGathered = (headerBytes, gsoSize, text, textBytes) => {
+        this.gathered++;
+        this.arena.u8.copyWithin(this.out + headerBytes, text, text + textBytes);
+        this.commit(headerBytes + textBytes, gsoSize, headerBytes);
+      };
+    }
     const poolBytes = 32 << 20;
     this.pool = new BlockPool(this.arena.reserve(poolBytes), poolBytes);
     this.out = this.arena.reserve(65_536);
