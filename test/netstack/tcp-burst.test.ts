@@ -5,7 +5,11 @@ import { pattern, RawPeer, synOptions } from "./raw-peer.js";
 const REDUNDANT = [1, 14, 3, 3];
 
 /** Every packet of a transfer whose ring wraps many times, and which ends with a FIN. */
-function transfer(gathers: boolean, family: 4 | 6, flags: string): { packets: Uint8Array[]; gathered: number } {
+function transfer(
+  gathers: boolean,
+  family: 4 | 6,
+  flags: string,
+): { packets: Uint8Array[]; gathered: number } {
   const bytes = 200_000;
   const peer = new RawPeer({ checksum: "redundant", family, gathers, ringBytes: 65_536 });
   const packets: Uint8Array[] = [];
