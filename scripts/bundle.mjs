@@ -3,7 +3,7 @@
  * files instead of some three hundred for each of the four processes that `czctl up` starts (decision 0014).
  *
  * Rooms keep their depth, so `new URL("../ROOM/FILE.js", import.meta.url)` says the same in `dist/src`. Left outside are
- * libraries with native parts, and those that one command in ten needs. Needs `dist/src`.
+ * libraries with native parts, and those that one command in ten needs.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -28,8 +28,10 @@ const OUTPUT = join(ROOT, "dist/bundle");
 const assembled = {
   name: "assembled",
   setup({ onLoad }) {
-    onLoad({ filter: /\/crypto\/fused\/kernel\.ts$/ }, async () => {
-      const { fusedCode } = await import("../dist/src/crypto/fused/kernel.js");
+    onLoad({ filter: /\/crypto\/fused\/kernel\.ts$/ }, async ({ path }) => {
+      const { outputFiles } = await build({ entryPoints: [path], bundle: true, format: "esm", write: false });
+      const assembler = Buffer.from(outputFiles[0].contents).toString("base64");
+      const { fusedCode } = await import(`data:text/javascript;base64,${assembler}`);
       const code = Buffer.from(fusedCode()).toString("base64");
       return { contents: `export const fusedCode = () => Buffer.from("${code}", "base64");` };
     });
