@@ -36,7 +36,9 @@ export class V8Heap implements Heap {
     if (now - this.lookedAt < LOOK_EVERY_MS) return;
     this.lookedAt = now;
     const nursery = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
-    const limited = nursery !== undefined && nursery.space_size >= NURSERY_BYTES;
+    // What a half can hold. `space_size` is what is committed, and that of the other half is given back now and then.
+    const half = nursery === undefined ? 0 : nursery.space_used_size + nursery.space_available_size;
+    const limited = 2 * half > NURSERY_BYTES / 2;
     if (limited === this.limited) return;
     this.limited = limited;
     setFlagsFromString(`--semi-space-growth-factor=${limited ? 1 : 2}`);
