@@ -45,6 +45,8 @@ export const PEER_V6: Address = Address.from("2001:db8::1");
 export const STACK_V6: Address = Address.from("2001:db8:1::2");
 export const PEER_PORT = 40_000;
 export const STACK_PORT = 80;
+/** The option by which two ends agree to leave checksums out (RFC 1146). */
+export const REDUNDANT: readonly number[] = [1, 14, 3, 3];
 
 const FLAG_NAMES: readonly [string, number][] = [
   ["S", TCP_SYN],

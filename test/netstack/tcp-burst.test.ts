@@ -1,8 +1,7 @@
 /** What leaves at one moment is written, and kept, as one burst (docs/decisions/0025). */
 import t from "tap";
-import { pattern, RawPeer, synOptions } from "./raw-peer.js";
-
-const REDUNDANT = [1, 14, 3, 3];
+import type { SentQueue } from "../../src/netstack/tcp/sent-queue.js";
+import { pattern, RawPeer, REDUNDANT, synOptions } from "./raw-peer.js";
 
 /** Every packet of a transfer whose ring wraps many times, and which ends with a FIN. */
 function transfer(
@@ -65,7 +64,7 @@ function burst(bytes: number, fin = false): RawPeer {
 
 t.test("RFC 2018 §4: of a block, the segments that lie in it whole are SACKed", async t => {
   const peer = burst(8 * MSS);
-  const queue = peer.connection?.snd.queue as NonNullable<typeof peer.connection>["snd"]["queue"];
+  const queue = peer.connection?.snd.queue as SentQueue;
   peer.send({ flags: ".", seq: 1, ack: 1, sack: [[at(2) + 500, at(5) + 500]] });
   t.same([queue.count, queue.sackedSegments, queue.sackedBytes], [3, 2, 2 * MSS]);
   t.same([queue.startOf(1) - queue.startOf(0), queue.endOf(1) - queue.startOf(1)], [3 * MSS, 2 * MSS]);
@@ -77,7 +76,7 @@ t.test("RFC 2018 §4: of a block, the segments that lie in it whole are SACKed",
 
 t.test("RFC 9293 §3.10.7.4: an ACK inside a segment leaves the rest of it to stand alone", async t => {
   const peer = burst(4 * MSS);
-  const queue = peer.connection?.snd.queue as NonNullable<typeof peer.connection>["snd"]["queue"];
+  const queue = peer.connection?.snd.queue as SentQueue;
   peer.send({ flags: ".", seq: 1, ack: at(1) + 300 });
   t.same([queue.count, queue.lengthOf(0), queue.lengthOf(1)], [2, 700, 2 * MSS]);
   peer.send({ flags: ".", seq: 1, ack: at(1) + 300, sack: [[at(3), at(4)]] });

@@ -103,8 +103,7 @@ export function sendAck(c: TcpConnection, seq: Seq, now: number): boolean {
     if (count > 0) end += writeSack(view, end, sackBlocks, count);
   }
   const headerBytes = end - at - ipBytes;
-  const flags = TCP_ACK | c.ecn.takeFlags(false);
-  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, flags, rcv.offerWindow());
+  writeTcpHeader(c, at, seq, headerBytes, TCP_ACK, false);
   rcv.onAckSent();
   finish(c, at, headerBytes, 0, 0, false, -1);
   return true;
@@ -131,7 +130,7 @@ export function sendData(
   }
   let done = 0;
   while (done < length) {
-    const alike = sendAlike(c, seqAdd(seq, done), length - done, fresh);
+    const alike = sendAlike(c, seqAdd(seq, done), length - done);
     done += alike;
     if (alike > 0) continue;
     const left = length - done;
@@ -145,11 +144,11 @@ export function sendData(
 }
 
 /**
- * Full segments, all but the last of `length` bytes, whose headers differ in the sequence number only; where each needs
- * something of its own, none. Returns how many bytes have left.
+ * Full segments, all but the last of `length` new bytes, whose headers differ in the sequence number only; where each
+ * needs something of its own, none. Returns how many bytes have left.
  */
-function sendAlike(c: TcpConnection, seq: Seq, length: number, fresh: boolean): number {
-  const { rcv, snd, attachment } = c;
+function sendAlike(c: TcpConnection, seq: Seq, length: number): number {
+  const { rcv, snd, ecn, attachment } = c;
   const { mss } = snd;
   if (rcv.timestamps || !c.omitsChecksum) return 0;
   const { link } = attachment;
@@ -163,7 +162,8 @@ function sendAlike(c: TcpConnection, seq: Seq, length: number, fresh: boolean): 
     const at = attachment.reserve(headerBytes + mss);
     if (at === -1) break;
     if (done === 0) {
-      writeCommonHeaders(c, at, seq, fresh);
+      writeTcpHeader(c, at, seq, TCP_HEADER_BYTES, TCP_ACK, ecn.enabled);
+      writeIp(c, at, TCP_HEADER_BYTES + mss, ecn.enabled);
       for (let i = 0; i < headerBytes; i += 4) commonWords[i >> 2] = view.getInt32(at + i, true);
     } else {
       for (let i = 0; i < headerBytes; i += 4) view.setInt32(at + i, commonWords[i >> 2] as number, true);
@@ -174,17 +174,6 @@ function sendAlike(c: TcpConnection, seq: Seq, length: number, fresh: boolean): 
   }
   if (done > 0 && rcv.duplicatesOwed === 0) rcv.onAckSent();
   return done;
-}
-
-/** Those of a full segment that carries an ACK and no more, and needs no checksum. */
-function writeCommonHeaders(c: TcpConnection, at: number, seq: Seq, fresh: boolean): void {
-  const { rcv, snd, ecn } = c;
-  const { view } = c.context.arena;
-  const capable = ecn.enabled && fresh;
-  const flags = TCP_ACK | ecn.takeFlags(capable);
-  const tcp = at + c.template.ipBytes;
-  writeTcp(view, tcp, c.key.ports, seq, rcv.nxt, TCP_HEADER_BYTES, flags, rcv.offerWindow());
-  writeIp(c, at, TCP_HEADER_BYTES + snd.mss, capable);
 }
 
 /** @param gsoSize payload of each of the pieces that a super-segment is cut into, else 0 */
@@ -204,8 +193,7 @@ function sendSegment(
   if (at === -1) return false;
   const view = c.context.arena.view;
   const capable = ecn.enabled && fresh && length > 0;
-  const allFlags = flags | ecn.takeFlags(capable);
-  writeTcp(view, at + ipBytes, c.key.ports, seq, rcv.nxt, headerBytes, allFlags, rcv.offerWindow());
+  writeTcpHeader(c, at, seq, headerBytes, flags, capable);
   if (rcv.timestamps) {
     writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, timestampNow(c, now), rcv.tsRecent);
   }
@@ -232,6 +220,21 @@ function textInPlace(c: TcpConnection, seq: Seq, length: number): number {
 export function sendReset(c: TcpConnection, seq: Seq, ack: Seq, flags: number): void {
   c.context.counters.tcpResetsOut++;
   c.context.output.sendBareTcp(c.attachment, c.key, seq, ack, flags);
+}
+
+/** TCP's fixed header, with what it tells of ECN and of our window. @param at of the packet */
+function writeTcpHeader(
+  c: TcpConnection,
+  at: number,
+  seq: Seq,
+  headerBytes: number,
+  flags: number,
+  ecnCapable: boolean,
+): void {
+  const { rcv } = c;
+  const tcp = at + c.template.ipBytes;
+  const allFlags = flags | c.ecn.takeFlags(ecnCapable);
+  writeTcp(c.context.arena.view, tcp, c.key.ports, seq, rcv.nxt, headerBytes, allFlags, rcv.offerWindow());
 }
 
 function writeIp(c: TcpConnection, at: number, segmentBytes: number, ecnCapable: boolean): void {
