@@ -32,8 +32,9 @@ const assembled = {
       const { outputFiles } = await build({ entryPoints: [path], bundle: true, format: "esm", write: false });
       const assembler = Buffer.from(outputFiles[0].contents).toString("base64");
       const { fusedCode } = await import(`data:text/javascript;base64,${assembler}`);
-      const code = Buffer.from(fusedCode()).toString("base64");
-      return { contents: `export const fusedCode = () => Buffer.from("${code}", "base64");` };
+      const of = vectors => Buffer.from(fusedCode(vectors)).toString("base64");
+      const codes = JSON.stringify({ avx2: of("avx2"), avx512: of("avx512") });
+      return { contents: `export const fusedCode = vectors => Buffer.from(${codes}[vectors], "base64");` };
     });
   },
 };

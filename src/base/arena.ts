@@ -2,8 +2,8 @@
  * One block of memory that every packet and every stream byte lives in.
  *
  * The protocol rooms pass `(offset, length)` into the arena instead of slices, so the hot path allocates
- * nothing, and the two rooms that make system calls can turn an offset into an address with one addition
- * (DESIGN: "raw addresses are computed only in linux/ and crypto/").
+ * nothing, and the two rooms that make system calls, `linux/` and `crypto/`, can turn an offset into an address
+ * with one addition. No other room computes one.
  */
 export class Arena {
   readonly buffer: ArrayBuffer;

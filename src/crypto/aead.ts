@@ -4,10 +4,12 @@ import type { AeadKey, Arena } from "../base/index.js";
 export const KEY_BYTES = 32;
 export const TAG_BYTES = 16;
 export const NONCE_BYTES = 12;
+/** "expand 32-byte k" (RFC 8439 §2.3). */
+export const CHACHA20_CONSTANTS: readonly number[] = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574];
 
 /** One way to compute the packet AEAD. */
 export interface AeadBackend {
-  /** "fused", "openssl-primitives", "openssl-evp" or "node". */
+  /** "fused-avx512", "fused-avx2", "openssl-primitives", "openssl-evp" or "node". */
   readonly name: string;
   createKey(key: Uint8Array): AeadKey;
   /** These as in `CryptoSuite`. */

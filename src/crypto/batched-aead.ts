@@ -1,20 +1,21 @@
 /**
  * The packet AEAD (RFC 8439 §2.8 with empty associated data) over batches: packets are collected, and a batch is one
- * foreign call. There are two kinds, and `create.ts` takes the one that is faster on the machine at hand:
+ * foreign call. There are two kinds, and `create.ts` takes the first that works on the machine at hand:
  *
- * - **fused** (`fused/`): machine code of our own, cipher and authenticator at once. x86-64 with AVX2.
+ * - **fused** (`fused/`): machine code of our own, cipher and authenticator at once. x86-64 with AVX2 or AVX-512.
  * - **openssl-primitives** (`packet-calls.ts`): OpenSSL's own ChaCha20 and Poly1305 routines in this process, without the
  *   EVP layer around them. The official Node builds from 20 to 26 export these symbols; they are not OpenSSL's public
  *   interface, so `create.ts` proves them with vectors before use and takes EVP where they are missing.
  *
  * Measured, 44 packets of 1420 bytes in a batch, on a processor of 2017 with AVX2 (Zen): fused 1.28 and 1.31 µs to seal and
- * to open, OpenSSL's 2.15 and 2.17 µs. On one with AVX-512 OpenSSL's take 0.56 and 0.58 µs, with four foreign calls per packet 0.73
- * and 0.81; EVP (whose provider looks its parameters up by name) 1.10 and 1.07 µs; node:crypto 5 µs.
+ * to open, OpenSSL's 2.15 and 2.17 µs. On one of 2023 with AVX-512: fused 0.53 µs both, OpenSSL's 0.70 and 0.67, with four
+ * foreign calls per packet a third more; EVP (whose provider looks its parameters up by name) 1.10 and 1.07 µs; node:crypto 5 µs.
  */
 import { type AeadKey, type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
 import { type AeadBackend, checkKey, checkRange, destroyed } from "./aead.js";
 import { Opens, Seals, SLOTS, TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import type { CallRunner } from "./call-runner.js";
+import type { Vectors } from "./fused/state.js";
 import { FusedWorker } from "./fused/worker.js";
 import { PacketCalls } from "./packet-calls.js";
 
@@ -31,8 +32,8 @@ export function createPrimitivesAead(arena: Arena, runner: CallRunner | null): A
 }
 
 /** Throws where no code may be added to the process. The processor must be one that `lookAtProcessor` calls fit. */
-export function createFusedAead(arena: Arena): AeadBackend {
-  return batchedAead("fused", arena, tags => new FusedWorker(arena, tags));
+export function createFusedAead(arena: Arena, vectors: Vectors): AeadBackend {
+  return batchedAead(`fused-${vectors}`, arena, tags => new FusedWorker(arena, vectors, tags));
 }
 
 /** @param create a worker that opens, with tags where it is told, or, with null, seals */

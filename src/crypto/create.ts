@@ -1,13 +1,13 @@
 /** Puts suites together from an AEAD backend and the handshake primitives, and decides which one is used. */
 import type { AeadKey, Arena, CryptoSuite } from "../base/index.js";
 import { equalConstantTime } from "../base/index.js";
-import { type AeadBackend, KEY_BYTES } from "./aead.js";
+import type { AeadBackend } from "./aead.js";
 import { createFusedAead, createPrimitivesAead } from "./batched-aead.js";
 import { callRunner } from "./call-runner.js";
 import { createEvpAead } from "./evp-aead.js";
 import { createEvpMac, type KeyedHash } from "./evp-mac.js";
-import { lookAtProcessor } from "./fused/processor.js";
 import * as handshake from "./handshake.js";
+import { lookAtProcessor } from "./machine/processor.js";
 import { createNodeAead } from "./node-aead.js";
 import { selfTest } from "./self-test.js";
 import { x25519, x25519PublicKey } from "./x25519.js";
@@ -46,51 +46,29 @@ export function createCrypto(arena: Arena, options: CryptoOptions = {}): CryptoC
   }
 }
 
+/** In this order: the first that works. Where a processor has AVX-512, code for AVX2 works as well. */
 function createFastest(arena: Arena): CryptoChoice {
   const reasons = new Set<string>();
-  const backends: AeadBackend[] = [];
+  let backend: AeadBackend | null = null;
   const attempt = (create: () => AeadBackend): void => {
+    if (backend !== null) return;
     try {
-      const backend = create();
-      selfTest(arena, backend);
-      backends.push(backend);
+      const created = create();
+      selfTest(arena, created);
+      backend = created;
     } catch (error) {
       reasons.add((error as Error).message);
     }
   };
-  const { fused, avx512 } = lookAtProcessor();
-  if (fused) attempt(() => createFusedAead(arena));
-  // OpenSSL's routines are faster at most where they have AVX-512: see which.
-  if (backends.length === 0 || avx512) attempt(() => createPrimitivesAead(arena, callRunner()));
-  if (backends.length === 0) attempt(() => createPrimitivesAead(arena, null));
-  if (backends.length === 0) attempt(() => createEvpAead(arena));
-  const backend = fastest(arena, backends);
+  const vectors = lookAtProcessor();
+  if (vectors === "avx512") attempt(() => createFusedAead(arena, "avx512"));
+  if (vectors !== null) attempt(() => createFusedAead(arena, "avx2"));
+  attempt(() => createPrimitivesAead(arena, callRunner()));
+  attempt(() => createPrimitivesAead(arena, null));
+  attempt(() => createEvpAead(arena));
   const fallbackReason = reasons.size === 0 ? null : [...reasons].join("; ");
-  if (backend === undefined) throw new Error(fallbackReason ?? "no AEAD");
+  if (backend === null) throw new Error(fallbackReason ?? "no AEAD");
   return { suite: new Suite(backend, createKeyedHash(arena)), fallbackReason };
-}
-
-const RACE_PACKETS = 16;
-const RACE_PACKET_BYTES = 1424;
-const RACE_ROUNDS = 12;
-
-/** The one that seals sooner, each once in each round. All are right, so that little hangs on a measurement that is disturbed. */
-function fastest(arena: Arena, backends: readonly AeadBackend[]): AeadBackend | undefined {
-  if (backends.length < 2) return backends[0];
-  const spacing = RACE_PACKET_BYTES + 128;
-  const first = arena.reserve(RACE_PACKETS * spacing) + 64;
-  const runners = backends.map(backend => ({ backend, key: backend.createKey(new Uint8Array(KEY_BYTES)) }));
-  const best = new Map(backends.map(backend => [backend, Number.POSITIVE_INFINITY]));
-  for (let round = 0; round < RACE_ROUNDS; round++) {
-    for (const { backend, key } of runners) {
-      const start = performance.now();
-      for (let i = 0; i < RACE_PACKETS; i++) key.seal(first + i * spacing, RACE_PACKET_BYTES, i);
-      backend.runSeals();
-      best.set(backend, Math.min(best.get(backend) as number, performance.now() - start));
-    }
-  }
-  for (const { key } of runners) key.destroy();
-  return backends.toSorted((a, b) => (best.get(a) as number) - (best.get(b) as number))[0];
 }
 
 /** Null where OpenSSL lacks it or computes something else than @noble/hashes, which is used then. */

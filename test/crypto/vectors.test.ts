@@ -158,7 +158,7 @@ t.test("the self-test's vector agrees with noble", async t => {
 });
 
 t.test("the fast suite works on this machine", async t => {
-  t.match(createFastCrypto(new Arena(1 << 20)).name, /^fused$|^openssl-/);
+  t.match(createFastCrypto(new Arena(1 << 20)).name, /^fused-|^openssl-/);
 });
 
 function sequenceBytes(length: number, start: number): Uint8Array {

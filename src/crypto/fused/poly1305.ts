@@ -1,5 +1,5 @@
 /** Poly1305 (RFC 8439 §2.5) in the integer unit, in radix 2^64: the part of the fused kernel that makes tags. */
-import { H0, H1, H2, NEXT, R_HIGH, R_LOW, WAITING, WORKSPACE, work } from "./workspace.js";
+
 import {
   adc,
   adcValue,
@@ -31,7 +31,8 @@ import {
   store,
   subValue,
   test,
-} from "./x64.js";
+} from "../machine/x64.js";
+import { H0, H1, H2, NEXT, R_HIGH, R_LOW, WAITING, WORKSPACE, work } from "./workspace.js";
 
 /**
  * h = h · r mod 2^130 − 5, but for a last subtraction. Uses RAX, RBX, RCX, RDX, RSI, RDI.

@@ -1,24 +1,30 @@
 /** Where the fused kernel has what: its workspace, the packets of its list, and the registers that last. */
-import { at, type Memory, R8, R9, R10, R11, R12, R13, R14, R15, RBP, type Register } from "./x64.js";
+import {
+  add,
+  at,
+  type Instruction,
+  type Memory,
+  movLow,
+  R8,
+  R9,
+  R10,
+  R11,
+  R12,
+  R13,
+  R14,
+  R15,
+  RBP,
+  type Register,
+} from "../machine/x64.js";
 
-/** Bytes of eight equal words. */
-export const ROW = 32;
 export const BLOCKS = 8;
 export const BLOCK_BYTES = 64;
 export const STRIDE_BYTES: number = BLOCKS * BLOCK_BYTES;
 
-/** Where in the workspace things are, in bytes. What ChaCha20's rounds read comes first, within reach of a one-byte offset. */
+/** Where in the workspace things are, in bytes. */
 export const WORKSPACE = {
-  /** For vpshufb: how bytes move when each word is rotated by 16 and by 8 bits. */
-  rotate16: 0,
-  rotate8: 32,
-  /** Two of the sixteen state rows, of which fourteen and two spare ones fit the registers. */
-  spill: 64,
-  /** ChaCha20's state before its rounds: word i of all eight blocks, for each i. Constants, key, counter, nonce. */
-  state: 128,
-  /** Counters of a packet's first eight blocks, and what is added to them for the next eight. */
-  firstCounters: 640,
-  eight: 672,
+  /** ChaCha20's: see `state.ts`. Its beginning is within reach of a one-byte offset. */
+  state: 0,
   keystream: 704,
   /** RFC 8439 §2.5: the bits of r that count. */
   clamp: 1216,
@@ -43,18 +49,21 @@ export const BIAS = 128;
 
 /** A packet of the list, in words of 32 bits; places are bytes from the arena's beginning. */
 export const PACKET = {
-  source: 0,
+  /** The state's last row: block 0, and the nonce, of which the first word is 0 (WireGuard's paper §5.4.6). */
+  nonce: 0,
+  counterLow: 2,
+  counterHigh: 3,
+  source: 4,
   /** The same where packets are sealed. */
-  target: 1,
-  length: 2,
-  counterLow: 3,
-  counterHigh: 4,
-  tag: 5,
+  target: 5,
+  length: 6,
+  tag: 7,
   /** Where the second piece is taken from. */
-  rest: 6,
+  rest: 8,
   /** The target where packets are sealed, else the source. */
-  ciphertext: 7,
-  words: 8,
+  ciphertext: 9,
+  /** A power of two. */
+  words: 16,
 } as const;
 
 export const PACKET_BYTES: number = 4 * PACKET.words;
@@ -73,6 +82,10 @@ export const WAITING: Register = R15;
 export const LIST: Register = R14;
 
 export const work = (place: number): Memory => at(RBP, place - BIAS);
-export const stateRow = (word: number): Memory => work(WORKSPACE.state + ROW * word);
-export const spillRow = (i: 0 | 1): Memory => work(WORKSPACE.spill + ROW * i);
 export const field = (name: Exclude<keyof typeof PACKET, "words">): Memory => at(LIST, 4 * PACKET[name]);
+
+/** Where in memory something of the packet at LIST is. */
+export const address = (
+  register: Register,
+  name: "source" | "target" | "tag" | "rest" | "ciphertext",
+): Instruction[] => [movLow(register, field(name)), add(register, work(WORKSPACE.arena))];

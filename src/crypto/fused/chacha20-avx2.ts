@@ -1,14 +1,33 @@
-/** ChaCha20 (RFC 8439 §2.3) in the vector unit, eight blocks side by side: the part of the fused kernel that encrypts. */
-import { BLOCK_BYTES, spillRow, stateRow, WORKSPACE, work } from "./workspace.js";
+/** ChaCha20 (RFC 8439 §2.3) with vectors of 256 bits, a register for each word of the state: eight blocks side by side. */
+import { FIRST_PIECE_BYTES } from "../../base/index.js";
 import {
+  add,
+  addValue,
+  at,
+  cmov,
+  cmp,
+  cmpValue,
   type Instruction,
+  lea,
   type Memory,
+  movValue,
+  type Program,
+  RAX,
+  RBX,
+  RCX,
+  RDI,
   type Register,
+  RSI,
+  ret,
+  sub,
+  subValue,
   vextracti128Store,
   vmovdqu,
+  vmovdqu128,
   vmovdquStore,
   vmovdquStore128,
   vpaddd,
+  vpbroadcastd,
   vpshufb,
   vpslld,
   vpsrld,
@@ -17,7 +36,17 @@ import {
   vpunpckldq,
   vpunpcklqdq,
   vpxor,
-} from "./x64.js";
+  vpxor128,
+  vzeroall,
+} from "../machine/x64.js";
+import type { Cipher } from "./cipher.js";
+import { mix } from "./mix.js";
+import { AVX2_STATE, AVX2_WORD } from "./state.js";
+import { address, BLOCK_BYTES, field, STRIDE_BYTES, WAITING, WORKSPACE, work } from "./workspace.js";
+
+const stateRow = (word: number): Memory => work(AVX2_STATE.words + AVX2_WORD * word);
+const spillRow = (i: 0 | 1): Memory => work(AVX2_STATE.spill + AVX2_WORD * i);
+const COUNTERS: Memory = stateRow(12);
 
 /** Rows a, b and d by column have a register each; of c two have, and two are in `spill`. */
 const A: Four = [0, 1, 2, 3];
@@ -48,19 +77,13 @@ function quarterRound([a, b, c, d]: Four, spare: Register): Instruction[] {
     // No bit is in both. A Zen does not add where it shifts.
     vpaddd(b, b, spare),
   ];
-  return [...half(work(WORKSPACE.rotate16), 12), ...half(work(WORKSPACE.rotate8), 7)];
+  return [...half(work(AVX2_STATE.rotate16), 12), ...half(work(AVX2_STATE.rotate8), 7)];
 }
 
 /** Quarter rounds of two columns or diagonals: the first one's rows by column, and the registers of c. */
 function twoQuarters(a: number, b: number, c: Pair, d: number, spare: Pair): Instruction[] {
   const rows = (i: 0 | 1): Four => [A[(a + i) & 3], B[(b + i) & 3], c[i], D[(d + i) & 3]] as Four;
-  const [first, second] = [quarterRound(rows(0), spare[0]), quarterRound(rows(1), spare[1])];
-  const mixed: Instruction[] = [];
-  for (let i = 0; i < first.length + LAG; i++) {
-    if (i < first.length) mixed.push(first[i] as Instruction);
-    if (i >= LAG) mixed.push(second[i - LAG] as Instruction);
-  }
-  return mixed;
+  return mix([quarterRound(rows(0), spare[0]), quarterRound(rows(1), spare[1])], LAG);
 }
 
 /** The two rows of c in `from` and the two in `spill` change places. */
@@ -74,7 +97,7 @@ function exchange(from: Pair, to: Pair): Instruction[] {
 }
 
 /** Each row as it is before the rounds. */
-export function loadState(): Instruction[] {
+function loadState(): Instruction[] {
   const columns = [0, 1, 2, 3] as const;
   return [
     ...columns.map(i => vmovdqu(A[i], stateRow(i))),
@@ -87,7 +110,7 @@ export function loadState(): Instruction[] {
 }
 
 /** A column and a diagonal round. Begins and ends with c0 and c1 in LOW, and c2 and c3 in `spill`. */
-export function doubleRound(): Instruction[] {
+function doubleRound(): Instruction[] {
   return [
     ...twoQuarters(0, 0, LOW, 0, HIGH),
     ...exchange(LOW, HIGH),
@@ -99,7 +122,7 @@ export function doubleRound(): Instruction[] {
 }
 
 /** The result, with the state from before the rounds added, into the keystream. */
-export function writeKeystream(): Instruction[] {
+function writeKeystream(): Instruction[] {
   return [
     ...writeWords(A, 0, HIGH),
     ...writeWords(B, 4, HIGH),
@@ -133,3 +156,71 @@ function writeWords(rows: Four, word: number, spare: Pair): Instruction[] {
     ]),
   ];
 }
+
+/** XORs the first piece, two vectors long, of a packet that has so much. */
+function writeFirstPiece(program: Program): void {
+  program.emit(cmpValue(RCX, FIRST_PIECE_BYTES)).jumpIf("below", "no first piece");
+  for (const offset of [0, 32]) {
+    program.emit(vmovdqu(0, at(RSI, offset)), vpxor(0, 0, at(RBX, offset)), vmovdquStore(at(RDI, offset), 0));
+  }
+  program
+    .emit(...address(RSI, "rest"))
+    .emit(...[RDI, RBX, WAITING].map(register => addValue(register, FIRST_PIECE_BYTES)))
+    .emit(...[RAX, RCX].map(register => subValue(register, FIRST_PIECE_BYTES)))
+    .label("no first piece");
+}
+
+/** XORs the packet's next bytes with the keystream from RBX on, of which there are RAX, and lets them wait, too. */
+function writeXor(program: Program): void {
+  const advance = (bytes: number): Instruction[] =>
+    [RSI, RDI, RBX].map(register => addValue(register, bytes));
+  program
+    .label("xor")
+    .emit(cmp(RCX, RAX), cmov("below", RAX, RCX), add(WAITING, RAX), sub(RCX, RAX))
+    .emit(subValue(RAX, 32))
+    .jumpIf("below", "xor tail")
+    .label("xor 32", 16)
+    .emit(
+      vmovdqu(0, at(RSI)),
+      vpxor(0, 0, at(RBX)),
+      vmovdquStore(at(RDI), 0),
+      ...advance(32),
+      subValue(RAX, 32),
+    )
+    .jumpIf("aboveOrEqual", "xor 32")
+    .label("xor tail")
+    .emit(addValue(RAX, 32))
+    .jumpIf("equal", "xor done")
+    // Up to 15 bytes too many: of the tag's place, where the tag is written later, or of what is free behind the target.
+    .label("xor 16")
+    .emit(vmovdqu128(0, at(RSI)), vpxor128(0, 0, at(RBX)), vmovdquStore128(at(RDI), 0), ...advance(16))
+    .emit(subValue(RAX, 16))
+    .jumpIf("above", "xor 16")
+    .label("xor done")
+    .emit(ret);
+}
+
+export const CHACHA20_AVX2: Cipher = {
+  wovenBlocks: 4,
+  enter: () => [],
+  begin: () => [
+    vmovdqu(0, work(AVX2_STATE.firstCounters)),
+    vmovdquStore(COUNTERS, 0),
+    vpbroadcastd(0, field("counterLow")),
+    vmovdquStore(stateRow(14), 0),
+    vpbroadcastd(0, field("counterHigh")),
+    vmovdquStore(stateRow(15), 0),
+  ],
+  next: () => [vmovdqu(0, COUNTERS), vpaddd(0, 0, work(AVX2_STATE.eight)), vmovdquStore(COUNTERS, 0)],
+  load: loadState,
+  doubleRound,
+  finish: writeKeystream,
+  writeXor(program, first) {
+    const skipped = first ? BLOCK_BYTES : 0;
+    program.emit(lea(RBX, work(WORKSPACE.keystream + skipped)), movValue(RAX, STRIDE_BYTES - skipped));
+    if (first) writeFirstPiece(program);
+    program.call("xor");
+  },
+  writeRoutines: writeXor,
+  leave: () => [vzeroall],
+};

@@ -1,6 +1,6 @@
 /**
- * Encodes the x86-64 instructions that this room's machine code is made of: integers, BMI2 and AVX2, operands in
- * Intel's order (destination first), 64-bit unless a name says otherwise. What is not used here is not there.
+ * Encodes the x86-64 instructions that the machine code of `fused/` and `wide/` is made of: integers, BMI2 and AVX2,
+ * operands in Intel's order (destination first), 64-bit unless a name says otherwise. What is not used is not there.
  *
  * Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: REX prefixes §2.2.1, ModR/M and SIB §2.1.5, VEX
  * §2.3.5. A test holds each encoder to the GNU assembler.
@@ -18,7 +18,7 @@ export interface Memory {
   readonly offset: number;
 }
 
-type Operand = Register | Memory;
+export type Operand = Register | Memory;
 
 export const RAX = 0;
 export const RCX = 1;
@@ -46,19 +46,23 @@ export type Condition = keyof typeof CONDITIONS;
 const int32 = (value: number): number[] => [0, 8, 16, 24].map(shift => (value >>> shift) & 255);
 const fitsByte = (value: number): boolean => value >= -128 && value < 128;
 
-/** ModR/M, and what of SIB and displacement the operand needs. */
-function modrm(reg: number, operand: Operand): number[] {
+/**
+ * ModR/M, and what of SIB and displacement the operand needs.
+ * @param scale what a displacement of one byte counts
+ */
+export function modrm(reg: number, operand: Operand, scale = 1): number[] {
   const field = (reg & 7) << 3;
   if (typeof operand === "number") return [0xc0 | field | (operand & 7)];
   const { base, offset } = operand;
   const low = base & 7;
   const sib = low === RSP ? [0x24] : [];
   if (offset === 0 && low !== RBP) return [field | low, ...sib];
-  if (fitsByte(offset)) return [0x40 | field | low, ...sib, offset & 255];
+  const scaled = offset / scale;
+  if (Number.isInteger(scaled) && fitsByte(scaled)) return [0x40 | field | low, ...sib, scaled & 255];
   return [0x80 | field | low, ...sib, ...int32(offset)];
 }
 
-const high = (operand: Operand): number => (typeof operand === "number" ? operand : operand.base) >> 3;
+export const high = (operand: Operand): number => (typeof operand === "number" ? operand : operand.base) >> 3;
 
 function integer(opcode: readonly number[], reg: number, operand: Operand, wide = true): Instruction {
   const rex = 0x40 | (wide ? 8 : 0) | ((reg >> 3) << 2) | high(operand);
@@ -66,8 +70,13 @@ function integer(opcode: readonly number[], reg: number, operand: Operand, wide 
 }
 
 /** Opcode maps and the prefixes that VEX stands for. */
-const [MAP_0F, MAP_0F38, MAP_0F3A] = [1, 2, 3];
-const [P_NONE, P_66, P_F3, P_F2] = [0, 1, 2, 3];
+export const MAP_0F = 1;
+export const MAP_0F38 = 2;
+export const MAP_0F3A = 3;
+const P_NONE = 0;
+export const P_66 = 1;
+export const P_F3 = 2;
+export const P_F2 = 3;
 
 interface Vex {
   map?: number;
@@ -140,6 +149,10 @@ export const shrByRcx = (to: Register): Instruction => integer([0xd3], 5, to);
 export const push = (from: Register): Instruction => [...(from > 7 ? [0x41] : []), 0x50 | (from & 7)];
 export const pop = (to: Register): Instruction => [...(to > 7 ? [0x41] : []), 0x58 | (to & 7)];
 export const ret: Instruction = [0xc3];
+
+/** The bits from RCX's, modulo 256, on become zero (BMI2). */
+export const bzhiByRcx = (to: Register, from: Operand): Instruction =>
+  vex({ map: MAP_0F38, prefix: P_NONE, long: false, wide: true, opcode: 0xf5 }, to, RCX, from);
 
 /** 128-bit product of RDX and `operand`; leaves the flags alone (BMI2). */
 export const mulx = (upper: Register, lower: Register, operand: Operand): Instruction =>

@@ -4,8 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import * as x64 from "../../../src/crypto/fused/x64.js";
-import { at, type Instruction, type Memory } from "../../../src/crypto/fused/x64.js";
+import * as avx512 from "../../../src/crypto/machine/avx512.js";
+import * as x64 from "../../../src/crypto/machine/x64.js";
+import { at, type Instruction, type Memory } from "../../../src/crypto/machine/x64.js";
 
 const WIDE = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(" ");
 const LOW = "eax ecx edx ebx esp ebp esi edi r8d r9d r10d r11d r12d r13d r14d r15d".split(" ");
@@ -64,7 +65,9 @@ for (const one of REGISTERS) {
     [`pop ${wide}`, x64.pop(one)],
     [`xor.s ${low}, ${low}`, x64.clear(one)],
   );
+  for (const from of MEMORY) pairs.push([`bzhi ${wide}, ${address(from)}, rcx`, x64.bzhiByRcx(one, from)]);
   for (const other of REGISTERS) {
+    pairs.push([`bzhi ${wide}, ${WIDE[other]}, rcx`, x64.bzhiByRcx(one, other)]);
     pairs.push([`test ${wide}, ${WIDE[other]}`, x64.test(one, other)]);
     pairs.push([`mulx ${wide}, ${WIDE[other]}, r9`, x64.mulx(one, other, 9)]);
     pairs.push([`mulx rcx, ${wide}, ${WIDE[other]}`, x64.mulx(1, one, other)]);
@@ -115,6 +118,55 @@ for (const one of REGISTERS) {
     pairs.push([`vpsrld ymm${one}, ymm${other}, 25`, x64.vpsrld(one, other, 25)]);
   }
 }
+
+// AVX-512: registers of each four that their upper bits tell apart, and displacements that are multiples and that are not.
+const VECTORS = [0, 7, 8, 15, 16, 23, 24, 31];
+const FAR: readonly Memory[] = [0, 5, 8, 12, 13].flatMap(base =>
+  [0, 4, 32, 64, 100, -64, 508, 512, 4064, 8128, 8192, -8192, -8256].map(offset => at(base, offset)),
+);
+const wide = {
+  vpaddd: avx512.vpaddd,
+  vpxord: avx512.vpxord,
+  vpunpckldq: avx512.vpunpckldq,
+  vpunpckhdq: avx512.vpunpckhdq,
+  vpunpcklqdq: avx512.vpunpcklqdq,
+  vpunpckhqdq: avx512.vpunpckhqdq,
+};
+for (const [name, encode] of Object.entries(wide)) {
+  for (const one of VECTORS) {
+    for (const other of VECTORS) {
+      for (const last of VECTORS) {
+        pairs.push([`${name} zmm${one}, zmm${other}, zmm${last}`, encode(one, other, last)]);
+      }
+    }
+    for (const last of FAR) pairs.push([`${name} zmm${one}, zmm19, ${address(last)}`, encode(one, 19, last)]);
+  }
+  if (name.includes("qdq")) continue;
+  for (const last of FAR) {
+    pairs.push([`${name} zmm9, zmm22, dword ptr ${address(last)}{1to16}`, encode(9, 22, avx512.each(last))]);
+  }
+}
+for (const one of VECTORS) {
+  pairs.push([`vprold zmm${one}, zmm${one}, 7`, avx512.vprold(one, 7)]);
+  for (const other of VECTORS) {
+    pairs.push(
+      [`vshufi32x4 zmm${one}, zmm20, zmm${other}, 0x88`, avx512.vshufi32x4(one, 20, other, 0x88)],
+      [`vpshufd zmm${one}, zmm${other}, 0x39`, avx512.vpshufd(one, other, 0x39)],
+      [`{load} vmovdqu32 zmm${one}, zmm${other}`, avx512.vmovdqu32(one, other)],
+    );
+  }
+  for (const memory of FAR) {
+    pairs.push(
+      [`vpbroadcastd zmm${one}, dword ptr ${address(memory)}`, avx512.vpbroadcastd(one, memory)],
+      [`vbroadcasti32x4 zmm${one}, ${address(memory)}`, avx512.vbroadcasti32x4(one, memory)],
+      [`vmovdqu32 zmm${one}, ${address(memory)}`, avx512.vmovdqu32(one, memory)],
+      [`vmovdqu32 ${address(memory)}, zmm${one}`, avx512.vmovdqu32Store(memory, one)],
+      [`vmovdqu8 zmm${one}{k1}{z}, ${address(memory)}`, avx512.vmovdqu8Masked(one, memory)],
+      [`vmovdqu8 ${address(memory)}{k1}, zmm${one}`, avx512.vmovdqu8MaskedStore(memory, one)],
+    );
+  }
+}
+pairs.push(["kmovq k1, rax", avx512.kmovqFromRax]);
 
 /** Each line's bytes as the GNU assembler has them, or null without one. */
 function assemble(lines: readonly string[]): string[] | null {

@@ -1,5 +1,5 @@
 /** What this processor and system can run: CPUID leaves 1 and 7, and XCR0 (Intel's manual, volume 1 §14.7.1). */
-import { addCode } from "../machine-code.js";
+import { addCode } from "./code.js";
 import {
   andValue,
   clear,
@@ -11,6 +11,7 @@ import {
   pop,
   push,
   R8,
+  R9,
   RAX,
   RBX,
   RCX,
@@ -20,14 +21,17 @@ import {
 
 // Leaf 1, ECX.
 const OSXSAVE = 1 << 27;
-// XCR0: the system keeps the vector registers' lower and upper halves.
-const SSE_AND_AVX_STATE = 0b110;
+// XCR0: which registers the system keeps: the vectors' lower and upper halves; masks, and what vectors have of AVX-512.
+const AVX_STATE = 0b110;
+const AVX512_STATE = 0b1110_0110;
 // Leaf 7, EBX.
 const AVX2 = 1 << 5;
 const BMI2 = 1 << 8;
 const AVX512F = 1 << 16;
+const AVX512BW = 1 << 30;
+const AVX512: number = AVX512F | AVX512BW;
 
-/** Leaf 7's EBX when the system keeps AVX's registers, else 0. */
+/** Leaf 7's EBX; 0 when the system does not keep AVX's registers, and without those of AVX-512 when it does not keep them. */
 export function featureProgram(): Uint8Array {
   return new Program()
     .emit(push(RBX), clear(R8))
@@ -35,24 +39,24 @@ export function featureProgram(): Uint8Array {
     .jumpIf("below", "done")
     .emit(movValue(RAX, 1), cpuid, andValue(RCX, OSXSAVE))
     .jumpIf("equal", "done")
-    .emit(clear(RCX), xgetbv, andValue(RAX, SSE_AND_AVX_STATE), cmpValue(RAX, SSE_AND_AVX_STATE))
+    .emit(clear(RCX), xgetbv, mov(R9, RAX), andValue(RAX, AVX_STATE), cmpValue(RAX, AVX_STATE))
     .jumpIf("notEqual", "done")
     .emit(movValue(RAX, 7), clear(RCX), cpuid, mov(R8, RBX))
+    .emit(andValue(R9, AVX512_STATE), cmpValue(R9, AVX512_STATE))
+    .jumpIf("equal", "done")
+    .emit(andValue(R8, ~AVX512))
     .label("done")
     .emit(mov(RAX, R8), pop(RBX), ret)
     .link();
 }
 
-export interface Processor {
-  /** The fused kernel runs here. */
-  fused: boolean;
-  /** OpenSSL has routines for vectors of 512 bits. */
-  avx512: boolean;
-}
-
-export function lookAtProcessor(): Processor {
+/** The largest vectors that the code of `fused/` can use here, which wants BMI2, too; null when there are none. */
+export function lookAtProcessor(): "avx512" | "avx2" | null {
   const features = process.arch === "x64" ? ask() : 0;
-  return { fused: (features & AVX2) !== 0 && (features & BMI2) !== 0, avx512: (features & AVX512F) !== 0 };
+  const has = (wanted: number): boolean => (features & wanted) === wanted;
+  if (!has(BMI2)) return null;
+  if (has(AVX512)) return "avx512";
+  return has(AVX2) ? "avx2" : null;
 }
 
 /** 0 where no code may be added to the process. */
