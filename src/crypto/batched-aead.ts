@@ -15,8 +15,8 @@ import { type AeadKey, type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
 import { type AeadBackend, checkKey, checkRange, destroyed } from "./aead.js";
 import { Opens, Seals, SLOTS, TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import type { CallRunner } from "./call-runner.js";
-import type { Vectors } from "./fused/state.js";
 import { FusedWorker } from "./fused/worker.js";
+import type { Vectors } from "./machine/processor.js";
 import { PacketCalls } from "./packet-calls.js";
 
 /** Largest UDP datagram: no packet is longer. */

@@ -5,14 +5,14 @@ import { runInNewContext } from "node:vm";
 import t from "tap";
 import { V8Heap } from "../../src/dataplane/v8-heap.js";
 
-t.test("the nursery grows to 8 MiB and no further", async t => {
+t.test("the nursery grows to 4 MiB and no further", async t => {
   const child = new URL("nursery-child.js", import.meta.url).pathname;
   const run = (...args: string[]): { before: number; after: number } =>
     JSON.parse(execFileSync(process.execPath, [child, ...args], { encoding: "utf8" }));
   const { before, after } = run();
-  t.ok(before < 8 << 20, `${before} bytes to begin with`);
-  t.equal(after, 8 << 20);
-  t.ok(run("unlimited").after > 8 << 20);
+  t.ok(before < 4 << 20, `${before} bytes to begin with`);
+  t.equal(after, 4 << 20);
+  t.ok(run("unlimited").after > 4 << 20);
 });
 
 t.test("gaps between what is kept are closed", async t => {

@@ -171,7 +171,7 @@ function writeFirstPiece(program: Program): void {
 }
 
 /** XORs the packet's next bytes with the keystream from RBX on, of which there are RAX, and lets them wait, too. */
-function writeXor(program: Program): void {
+function writeXorRoutine(program: Program): void {
   const advance = (bytes: number): Instruction[] =>
     [RSI, RDI, RBX].map(register => addValue(register, bytes));
   program
@@ -221,6 +221,6 @@ export const CHACHA20_AVX2: Cipher = {
     if (first) writeFirstPiece(program);
     program.call("xor");
   },
-  writeRoutines: writeXor,
+  writeRoutines: writeXorRoutine,
   leave: () => [vzeroall],
 };

@@ -14,6 +14,8 @@
  * Everything that the code works on lies in its workspace (`workspace.ts`) and in the packets of its list. It is a function
  * of (workspace + BIAS, list, packets): two addresses and a number, System V AMD64 ABI.
  */
+
+import type { Vectors } from "../machine/processor.js";
 import {
   add,
   addValue,
@@ -49,8 +51,20 @@ import { CHACHA20_AVX512 } from "./chacha20-avx512.js";
 import type { Cipher } from "./cipher.js";
 import { weave } from "./mix.js";
 import { takeBlock, writeFinish, writeKey, writeTakeRest } from "./poly1305.js";
-import type { Vectors } from "./state.js";
-import { address, field, LIST, NEXT, PACKET_BYTES, R_LOW, WAITING, WORKSPACE, work } from "./workspace.js";
+import {
+  address,
+  field,
+  H0,
+  H1,
+  H2,
+  LIST,
+  NEXT,
+  PACKET_BYTES,
+  R_LOW,
+  WAITING,
+  WORKSPACE,
+  work,
+} from "./workspace.js";
 
 const CIPHERS: Readonly<Record<Vectors, Cipher>> = { avx2: CHACHA20_AVX2, avx512: CHACHA20_AVX512 };
 
@@ -120,7 +134,12 @@ export function fusedCode(vectors: Vectors): Uint8Array {
     .jumpIf("below", "packet")
     .call("take rest")
     .call("finish")
-    .emit(...cipher.leave(), clear(R_LOW), ...saved.toReversed().map(pop), ret);
+    .emit(
+      ...cipher.leave(),
+      ...[RCX, RDX, RSI, RDI, H0, H1, H2, R_LOW].map(clear),
+      ...saved.toReversed().map(pop),
+      ret,
+    );
   cipher.writeRoutines(program);
   writeStride(program, cipher);
   writeTakeRest(program);

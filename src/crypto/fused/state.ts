@@ -1,10 +1,8 @@
 /** ChaCha20's state (RFC 8439 §2.3) at the beginning of the workspace, as each kind of vector reads it. */
 import type { Arena } from "../../base/index.js";
 import { CHACHA20_CONSTANTS } from "../aead.js";
+import type { Vectors } from "../machine/processor.js";
 import { BLOCKS } from "./workspace.js";
-
-/** Vectors of 256 and of 512 bits. */
-export type Vectors = "avx2" | "avx512";
 
 /** A register for each word of the state, eight blocks side by side. What the rounds read comes first. */
 export const AVX2_STATE = {

@@ -4,8 +4,9 @@ import type { Arena } from "../../base/index.js";
 import { TAG_BYTES } from "../aead.js";
 import { SLOTS, TAG_SPACE_BYTES, type Worker } from "../batch.js";
 import { addCode, type NativeFunction } from "../machine/code.js";
+import type { Vectors } from "../machine/processor.js";
 import { fusedCode } from "./kernel.js";
-import { STATE_LAYOUTS, type StateLayout, type Vectors } from "./state.js";
+import { STATE_LAYOUTS, type StateLayout } from "./state.js";
 import { BIAS, PACKET, PACKET_BYTES, STRIDE_BYTES, WORKSPACE } from "./workspace.js";
 
 /** RFC 8439 §2.5. */

@@ -47,7 +47,7 @@ export const WORKSPACE = {
 /** What is added to the workspace's address when the code is called. */
 export const BIAS = 128;
 
-/** A packet of the list, in words of 32 bits; places are bytes from the arena's beginning. */
+/** A packet of the list, in words of 32 bits, of which those without a name stay zero; places are bytes from the arena's beginning. */
 export const PACKET = {
   /** The state's last row: block 0, and the nonce, of which the first word is 0 (WireGuard's paper §5.4.6). */
   nonce: 0,

@@ -1,4 +1,4 @@
-/** What this processor and system can run: CPUID leaves 1 and 7, and XCR0 (Intel's manual, volume 1 §14.7.1). */
+/** What this processor and system can run: CPUID leaves 1 and 7, and XCR0 (Intel's manual, volume 1 §14.7.1 and §15.2). */
 import { addCode } from "./code.js";
 import {
   andValue,
@@ -22,8 +22,8 @@ import {
 // Leaf 1, ECX.
 const OSXSAVE = 1 << 27;
 // XCR0: which registers the system keeps: the vectors' lower and upper halves; masks, and what vectors have of AVX-512.
-const AVX_STATE = 0b110;
-const AVX512_STATE = 0b1110_0110;
+const XCR0_AVX = 0b110;
+const XCR0_AVX512 = 0b1110_0110;
 // Leaf 7, EBX.
 const AVX2 = 1 << 5;
 const BMI2 = 1 << 8;
@@ -31,7 +31,7 @@ const AVX512F = 1 << 16;
 const AVX512BW = 1 << 30;
 const AVX512: number = AVX512F | AVX512BW;
 
-/** Leaf 7's EBX; 0 when the system does not keep AVX's registers, and without those of AVX-512 when it does not keep them. */
+/** Leaf 7's EBX; 0 when the system does not keep AVX's registers, and without F and BW of AVX-512 when it does not keep theirs. */
 export function featureProgram(): Uint8Array {
   return new Program()
     .emit(push(RBX), clear(R8))
@@ -39,10 +39,10 @@ export function featureProgram(): Uint8Array {
     .jumpIf("below", "done")
     .emit(movValue(RAX, 1), cpuid, andValue(RCX, OSXSAVE))
     .jumpIf("equal", "done")
-    .emit(clear(RCX), xgetbv, mov(R9, RAX), andValue(RAX, AVX_STATE), cmpValue(RAX, AVX_STATE))
+    .emit(clear(RCX), xgetbv, mov(R9, RAX), andValue(RAX, XCR0_AVX), cmpValue(RAX, XCR0_AVX))
     .jumpIf("notEqual", "done")
     .emit(movValue(RAX, 7), clear(RCX), cpuid, mov(R8, RBX))
-    .emit(andValue(R9, AVX512_STATE), cmpValue(R9, AVX512_STATE))
+    .emit(andValue(R9, XCR0_AVX512), cmpValue(R9, XCR0_AVX512))
     .jumpIf("equal", "done")
     .emit(andValue(R8, ~AVX512))
     .label("done")
@@ -50,13 +50,15 @@ export function featureProgram(): Uint8Array {
     .link();
 }
 
-/** The largest vectors that the code of `fused/` can use here, which wants BMI2, too; null when there are none. */
-export function lookAtProcessor(): "avx512" | "avx2" | null {
+/** Of 256 and of 512 bits. */
+export type Vectors = "avx2" | "avx512";
+
+/** The largest vectors that the code of `fused/` can use here, which wants BMI2 and AVX2 in any case; null: none. */
+export function lookAtProcessor(): Vectors | null {
   const features = process.arch === "x64" ? ask() : 0;
   const has = (wanted: number): boolean => (features & wanted) === wanted;
-  if (!has(BMI2)) return null;
-  if (has(AVX512)) return "avx512";
-  return has(AVX2) ? "avx2" : null;
+  if (!has(BMI2 | AVX2)) return null;
+  return has(AVX512) ? "avx512" : "avx2";
 }
 
 /** 0 where no code may be added to the process. */

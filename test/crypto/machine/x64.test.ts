@@ -124,26 +124,14 @@ const VECTORS = [0, 7, 8, 15, 16, 23, 24, 31];
 const FAR: readonly Memory[] = [0, 5, 8, 12, 13].flatMap(base =>
   [0, 4, 32, 64, 100, -64, 508, 512, 4064, 8128, 8192, -8192, -8256].map(offset => at(base, offset)),
 );
-const wide = {
-  vpaddd: avx512.vpaddd,
-  vpxord: avx512.vpxord,
-  vpunpckldq: avx512.vpunpckldq,
-  vpunpckhdq: avx512.vpunpckhdq,
-  vpunpcklqdq: avx512.vpunpcklqdq,
-  vpunpckhqdq: avx512.vpunpckhqdq,
-};
-for (const [name, encode] of Object.entries(wide)) {
+for (const [name, encode] of Object.entries({ vpaddd: avx512.vpaddd, vpxord: avx512.vpxord })) {
   for (const one of VECTORS) {
     for (const other of VECTORS) {
       for (const last of VECTORS) {
-        pairs.push([`${name} zmm${one}, zmm${other}, zmm${last}`, encode(one, other, last)]);
+        pairs.push([`{evex} ${name} zmm${one}, zmm${other}, zmm${last}`, encode(one, other, last)]);
       }
     }
     for (const last of FAR) pairs.push([`${name} zmm${one}, zmm19, ${address(last)}`, encode(one, 19, last)]);
-  }
-  if (name.includes("qdq")) continue;
-  for (const last of FAR) {
-    pairs.push([`${name} zmm9, zmm22, dword ptr ${address(last)}{1to16}`, encode(9, 22, avx512.each(last))]);
   }
 }
 for (const one of VECTORS) {
@@ -157,7 +145,6 @@ for (const one of VECTORS) {
   }
   for (const memory of FAR) {
     pairs.push(
-      [`vpbroadcastd zmm${one}, dword ptr ${address(memory)}`, avx512.vpbroadcastd(one, memory)],
       [`vbroadcasti32x4 zmm${one}, ${address(memory)}`, avx512.vbroadcasti32x4(one, memory)],
       [`vmovdqu32 zmm${one}, ${address(memory)}`, avx512.vmovdqu32(one, memory)],
       [`vmovdqu32 ${address(memory)}, zmm${one}`, avx512.vmovdqu32Store(memory, one)],
