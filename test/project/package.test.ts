@@ -41,7 +41,17 @@ t.test("npm pack, npm i -g of it, czctl version", { timeout: 2 * TIMEOUT_MS }, a
 
   const prefix = join(dir, "prefix");
   const tarball = join(dir, packed[0]?.filename ?? "");
-  npm(["install", "--global", "--prefix", prefix, "--ignore-scripts", "--no-fund", "--no-audit", tarball]);
+  npm([
+    "install",
+    "--global",
+    "--prefix",
+    prefix,
+    "--ignore-scripts",
+    "--prefer-offline",
+    "--no-fund",
+    "--no-audit",
+    tarball,
+  ]);
   const version = execFileSync(join(prefix, "bin/czctl"), ["version"], { encoding: "utf8" });
   const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
   t.match(version, manifest.version, "czctl version");
