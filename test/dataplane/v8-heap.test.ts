@@ -8,9 +8,12 @@ import { V8Heap } from "../../src/dataplane/v8-heap.js";
 t.test("the nursery grows to 4 MiB and no further", async t => {
   const child = new URL("nursery-child.js", import.meta.url).pathname;
   const run = (...args: string[]): { before: number; after: number } =>
-    JSON.parse(execFileSync(process.execPath, [child, ...args], { encoding: "utf8" }));
+    // What the test runner has each Node process load would have filled a nursery before.
+    JSON.parse(
+      execFileSync("env", ["-u", "NODE_OPTIONS", process.execPath, child, ...args], { encoding: "utf8" }),
+    );
   const { before, after } = run();
-  t.ok(before <= 4 << 20, `${before} bytes to begin with`);
+  t.ok(before < 4 << 20, `${before} bytes to begin with`);
   t.equal(after, 4 << 20);
   t.ok(run("unlimited").after > 4 << 20);
 });
