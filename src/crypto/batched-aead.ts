@@ -8,8 +8,9 @@
  *   interface, so `create.ts` proves them with vectors before use and takes EVP where they are missing.
  *
  * Measured, 44 packets of 1420 bytes in a batch, on a processor of 2017 with AVX2 (Zen): fused 1.28 and 1.31 µs to seal and
- * to open, OpenSSL's 2.15 and 2.17 µs. On one of 2023 with AVX-512: fused 0.53 µs both, OpenSSL's 0.70 and 0.67, with four
- * foreign calls per packet a third more; EVP (whose provider looks its parameters up by name) 1.10 and 1.07 µs; node:crypto 5 µs.
+ * to open, OpenSSL's 2.15 and 2.17 µs. On one of 2023 with AVX-512: fused 0.53 µs both, OpenSSL's 0.70 and 0.67; as long as the
+ * latter take, times 2.6, with a foreign call for each routine, and times 2.7 to 3.2 by EVP, whose provider looks its
+ * parameters up by name.
  */
 import { type AeadKey, type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
 import { type AeadBackend, checkKey, checkRange, destroyed } from "./aead.js";

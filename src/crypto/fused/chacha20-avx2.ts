@@ -18,7 +18,6 @@ import {
   RDI,
   type Register,
   RSI,
-  ret,
   sub,
   subValue,
   vextracti128Store,
@@ -159,27 +158,30 @@ function writeWords(rows: Four, word: number, spare: Pair): Instruction[] {
 
 /** XORs the first piece, two vectors long, of a packet that has so much. */
 function writeFirstPiece(program: Program): void {
-  program.emit(cmpValue(RCX, FIRST_PIECE_BYTES)).jumpIf("below", "no first piece");
+  program.emit(cmpValue(RCX, FIRST_PIECE_BYTES)).jumpIf("below", "first xor");
   for (const offset of [0, 32]) {
     program.emit(vmovdqu(0, at(RSI, offset)), vpxor(0, 0, at(RBX, offset)), vmovdquStore(at(RDI, offset), 0));
   }
   program
     .emit(...address(RSI, "rest"))
     .emit(...[RDI, RBX, WAITING].map(register => addValue(register, FIRST_PIECE_BYTES)))
-    .emit(...[RAX, RCX].map(register => subValue(register, FIRST_PIECE_BYTES)))
-    .label("no first piece");
+    .emit(...[RAX, RCX].map(register => subValue(register, FIRST_PIECE_BYTES)));
 }
 
-/** XORs the packet's next bytes with the keystream from RBX on, of which there are RAX, and lets them wait, too. */
-function writeXorRoutine(program: Program): void {
+/** As `Cipher.writeXor`: with the keystream from RBX on, of which there are RAX bytes. */
+function writeXor(program: Program, first: boolean): void {
+  const name = first ? "first" : "next";
+  const skipped = first ? BLOCK_BYTES : 0;
   const advance = (bytes: number): Instruction[] =>
     [RSI, RDI, RBX].map(register => addValue(register, bytes));
+  program.emit(lea(RBX, work(WORKSPACE.keystream + skipped)), movValue(RAX, STRIDE_BYTES - skipped));
+  if (first) writeFirstPiece(program);
   program
-    .label("xor")
+    .label(`${name} xor`)
     .emit(cmp(RCX, RAX), cmov("below", RAX, RCX), add(WAITING, RAX), sub(RCX, RAX))
     .emit(subValue(RAX, 32))
-    .jumpIf("below", "xor tail")
-    .label("xor 32", 16)
+    .jumpIf("below", `${name} tail`)
+    .label(`${name} xor 32`, 16)
     .emit(
       vmovdqu(0, at(RSI)),
       vpxor(0, 0, at(RBX)),
@@ -187,17 +189,16 @@ function writeXorRoutine(program: Program): void {
       ...advance(32),
       subValue(RAX, 32),
     )
-    .jumpIf("aboveOrEqual", "xor 32")
-    .label("xor tail")
+    .jumpIf("aboveOrEqual", `${name} xor 32`)
+    .label(`${name} tail`)
     .emit(addValue(RAX, 32))
-    .jumpIf("equal", "xor done")
+    .jumpIf("equal", `${name} done`)
     // Up to 15 bytes too many: of the tag's place, where the tag is written later, or of what is free behind the target.
-    .label("xor 16")
+    .label(`${name} xor 16`)
     .emit(vmovdqu128(0, at(RSI)), vpxor128(0, 0, at(RBX)), vmovdquStore128(at(RDI), 0), ...advance(16))
     .emit(subValue(RAX, 16))
-    .jumpIf("above", "xor 16")
-    .label("xor done")
-    .emit(ret);
+    .jumpIf("above", `${name} xor 16`)
+    .label(`${name} done`);
 }
 
 export const CHACHA20_AVX2: Cipher = {
@@ -215,12 +216,6 @@ export const CHACHA20_AVX2: Cipher = {
   load: loadState,
   doubleRound,
   finish: writeKeystream,
-  writeXor(program, first) {
-    const skipped = first ? BLOCK_BYTES : 0;
-    program.emit(lea(RBX, work(WORKSPACE.keystream + skipped)), movValue(RAX, STRIDE_BYTES - skipped));
-    if (first) writeFirstPiece(program);
-    program.call("xor");
-  },
-  writeRoutines: writeXorRoutine,
+  writeXor,
   leave: () => [vzeroall],
 };

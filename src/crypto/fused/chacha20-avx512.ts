@@ -172,7 +172,6 @@ export const CHACHA20_AVX512: Cipher = {
     vmovdqu32Store(work(WORKSPACE.keystream), 0),
   ],
   writeXor,
-  writeRoutines() {},
   // What is above the lower sixteen, vzeroall leaves.
   leave: () => [...Array.from({ length: 16 }, (_, i) => vpxord(16 + i, 16 + i, 16 + i)), vzeroall],
 };

@@ -21,8 +21,6 @@ export interface Cipher {
    * @param first of the packet: from block 1 on, and after a first piece goes on at the packet's `rest`
    */
   writeXor(program: Program, first: boolean): void;
-  /** Once: what the code of `writeXor` calls. */
-  writeRoutines(program: Program): void;
   /** Leaves nothing in the registers. */
   leave(): Instruction[];
 }

@@ -140,7 +140,6 @@ export function fusedCode(vectors: Vectors): Uint8Array {
       ...saved.toReversed().map(pop),
       ret,
     );
-  cipher.writeRoutines(program);
   writeStride(program, cipher);
   writeTakeRest(program);
   writeFinish(program);

@@ -7,7 +7,7 @@ import { addCode, type NativeFunction } from "../machine/code.js";
 import type { Vectors } from "../machine/processor.js";
 import { fusedCode } from "./kernel.js";
 import { STATE_LAYOUTS, type StateLayout } from "./state.js";
-import { BIAS, PACKET, PACKET_BYTES, STRIDE_BYTES, WORKSPACE } from "./workspace.js";
+import { BIAS, PACKET, PACKET_BYTES, WORKSPACE } from "./workspace.js";
 
 /** RFC 8439 §2.5. */
 const CLAMP = [0x0fffffff, 0x0ffffffc, 0x0ffffffc, 0x0ffffffc];
@@ -79,13 +79,8 @@ export class FusedWorker implements Worker {
   }
 
   forget(): void {
-    const { u8 } = this.arena;
-    const clean = (place: number, bytes: number): void => {
-      u8.fill(0, this.workspace + place, this.workspace + place + bytes);
-    };
-    clean(WORKSPACE.keystream, STRIDE_BYTES);
-    clean(WORKSPACE.s, WORKSPACE.arena - WORKSPACE.s);
-    clean(WORKSPACE.state, WORKSPACE.keystream - WORKSPACE.state);
-    this.state.prepare(this.arena, this.workspace);
+    const { arena, workspace } = this;
+    arena.u8.fill(0, workspace, workspace + WORKSPACE.bytes);
+    this.prepare();
   }
 }
