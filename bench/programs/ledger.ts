@@ -4,6 +4,7 @@
  */
 import { Address, BlockPool, ENDPOINT_BYTES, Ring, writeEndpoint } from "../../src/base/index.js";
 import { createCrypto } from "../../src/crypto/index.js";
+import { FirstPieces } from "../../src/dataplane/first-pieces.js";
 import { createArena, UdpSocket } from "../../src/linux/index.js";
 import { type Link, Stack, type StackHandler } from "../../src/netstack/index.js";
 import { sumBytes } from "../../src/wire/index.js";
@@ -113,6 +114,7 @@ class Wire implements Link {
   private readonly texts = new Int32Array(SLOTS);
   private readonly textBytes = new Int32Array(SLOTS);
   private readonly start = arena.reserve(SLOTS * SLOT_BYTES);
+  private readonly firstPieces = new FirstPieces(arena);
 
   reserve(): number {
     return this.count === SLOTS ? -1 : this.start + this.count * SLOT_BYTES;
@@ -123,10 +125,22 @@ class Wire implements Link {
     this.lengths[this.count++] = bytes;
   }
 
-  commitGathered(headerBytes: number, _gsoSize: number, text: number, textBytes: number): void {
-    this.texts[this.count] = text;
-    this.textBytes[this.count] = textBytes;
-    this.lengths[this.count++] = headerBytes + textBytes;
+  commitGathered(headerBytes: number, text: number, textBytes: number, count: number): number {
+    const taken = Math.min(count, SLOTS - this.count);
+    this.firstPieces.begin(this.start + this.count * SLOT_BYTES, headerBytes, text);
+    this.firstPieces.repeat(
+      this.start + (this.count + 1) * SLOT_BYTES,
+      SLOT_BYTES,
+      taken - 1,
+      text + textBytes,
+      textBytes,
+    );
+    for (let i = 0; i < taken; i++) {
+      this.texts[this.count] = text + i * textBytes;
+      this.textBytes[this.count] = textBytes;
+      this.lengths[this.count++] = headerBytes + textBytes;
+    }
+    return taken;
   }
 
   collect(): void {
@@ -138,9 +152,13 @@ class Wire implements Link {
   }
 
   deliver(to: Stack, link: Link, now: number): number {
-    const { count } = this;
-    for (let i = 0; i < count; i++)
-      to.process(link, this.start + i * SLOT_BYTES, this.lengths[i] as number, now, true);
+    const { count, lengths } = this;
+    for (let i = 0; i < count; ) {
+      const length = lengths[i] as number;
+      let alike = 1;
+      while (i + alike < count && lengths[i + alike] === length) alike++;
+      i += to.processAlike(link, this.start + i * SLOT_BYTES, length, SLOT_BYTES, alike, now);
+    }
     this.count = 0;
     return count;
   }

@@ -24,6 +24,25 @@ export interface AeadKey {
    * @returns what to ask `CryptoSuite.opened` with, or −1 when the batch is full
    */
   open(offset: number, length: number, counter: number): number;
+  /**
+   * As `seal`, of `count` packets of equal length, 64 at most: each is `stride` bytes after the one before, its second piece
+   * `restStride` bytes, and its counter the next.
+   */
+  sealAlike(
+    count: number,
+    offset: number,
+    stride: number,
+    length: number,
+    counter: number,
+    rest: number,
+    restStride: number,
+  ): void;
+  /**
+   * As `open`, of `count` packets likewise.
+   * @returns the ticket of the first one, the others' follow; or −1 when the batch has no room for all of them. An empty
+   *   one has for what a system call gives: 64 packets, 65,536 bytes
+   */
+  openAlike(count: number, offset: number, stride: number, length: number, counter: number): number;
   /** Wipes the key, when what was asked of it is done; any later call throws. */
   destroy(): void;
 }

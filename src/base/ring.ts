@@ -99,14 +99,29 @@ export class Ring {
   place(gap: number, source: number, length: number): boolean {
     const end = this.length + gap + length;
     if (end > this.limit || !this.ensure(end)) return false;
-    const at = (this.tail + gap) & (this.capacity - 1);
+    this.copyIn((this.tail + gap) | 0, source, length);
+    return true;
+  }
+
+  /**
+   * As many of `count` pieces as fit, of `length` bytes each, one after the other to `tail`; the arena has each of them
+   * `stride` bytes after the one before. Returns how many.
+   */
+  placeSeveral(source: number, length: number, stride: number, count: number): number {
+    const fit = Math.min(count, Math.floor(this.space / length));
+    if (fit <= 0 || !this.ensure(this.length + fit * length)) return 0;
+    for (let i = 0; i < fit; i++) this.copyIn((this.tail + i * length) | 0, source + i * stride, length);
+    return fit;
+  }
+
+  private copyIn(position: number, source: number, length: number): void {
+    const at = position & (this.capacity - 1);
     const first = Math.min(length, this.capacity - at);
     const u8 = this.arena.u8;
     u8.copyWithin(this.base + at, source, source + first);
     if (first < length) u8.copyWithin(this.base, source + first, source + length);
-    const placed = (this.tail + gap + length) | 0;
+    const placed = (position + length) | 0;
     if (((placed - this.extent) | 0) > 0) this.extent = placed;
-    return true;
   }
 
   /** Declares `length` placed bytes to be in order, and wakes the reader. */

@@ -1,5 +1,5 @@
 /** What the AEAD implementations share: how keys are made, and the one bounds check before any address. */
-import type { AeadKey, Arena } from "../base/index.js";
+import { type AeadKey, type Arena, FIRST_PIECE_BYTES, joinPieces } from "../base/index.js";
 
 export const KEY_BYTES = 32;
 export const TAG_BYTES = 16;
@@ -18,19 +18,22 @@ export interface AeadBackend {
   opened(ticket: number): number;
 }
 
-const TICKETS = 64;
+/** Packets in a batch: as many datagrams as one system call takes or gives. */
+export const SLOTS = 64;
 
 /** What packets were opened to, where that is done at once. */
 export class Opened {
-  private readonly results: Int32Array = new Int32Array(TICKETS);
+  private readonly results: Int32Array = new Int32Array(SLOTS);
   private count = 0;
   private closed = false;
 
-  /** The ticket of the packet that is about to be opened, or −1 when the batch is full. */
-  take(): number {
+  /** The ticket of the first of `count` packets that are about to be opened, or −1 when the batch has no room for all. */
+  take(count: number): number {
     if (this.closed) this.count = 0;
     this.closed = false;
-    return this.count === TICKETS ? -1 : this.count++;
+    if (this.count + count > SLOTS) return -1;
+    this.count += count;
+    return this.count - count;
   }
 
   set(ticket: number, result: number): void {
@@ -43,6 +46,62 @@ export class Opened {
 
   close(): void {
     this.closed = true;
+  }
+}
+
+/** A key whose packets are worked on at once, one by one. */
+export abstract class SinglePacketKey implements AeadKey {
+  protected readonly arena: Arena;
+  private readonly opened: Opened;
+
+  constructor(arena: Arena, opened: Opened) {
+    this.arena = arena;
+    this.opened = opened;
+  }
+
+  /** Whether it was destroyed. */
+  protected abstract get isGone(): boolean;
+  /** Of a packet in one piece. */
+  protected abstract sealNow(offset: number, length: number, counter: number): void;
+  /** As `CryptoSuite.opened`. */
+  protected abstract openNow(offset: number, length: number, counter: number): number;
+  abstract destroy(): void;
+
+  seal(offset: number, length: number, counter: number, rest: number = offset + FIRST_PIECE_BYTES): void {
+    this.sealAlike(1, offset, 0, length, counter, rest, 0);
+  }
+
+  open(offset: number, length: number, counter: number): number {
+    return this.openAlike(1, offset, 0, length, counter);
+  }
+
+  sealAlike(
+    count: number,
+    offset: number,
+    stride: number,
+    length: number,
+    counter: number,
+    rest: number,
+    restStride: number,
+  ): void {
+    const { arena } = this;
+    if (this.isGone) destroyed();
+    checkPackets(arena, count, offset, stride, length, 0, TAG_BYTES);
+    checkRests(arena, count, rest, restStride, length, 0);
+    for (let i = 0; i < count; i++) {
+      joinPieces(arena, offset + i * stride, length, rest + i * restStride);
+      this.sealNow(offset + i * stride, length, counter + i);
+    }
+  }
+
+  openAlike(count: number, offset: number, stride: number, length: number, counter: number): number {
+    if (this.isGone) destroyed();
+    checkPackets(this.arena, count, offset, stride, length, 0, TAG_BYTES);
+    const ticket = this.opened.take(count);
+    if (ticket === -1) return -1;
+    for (let i = 0; i < count; i++)
+      this.opened.set(ticket + i, this.openNow(offset + i * stride, length, counter + i));
+    return ticket;
   }
 }
 
@@ -63,6 +122,34 @@ export function checkRange(arena: Arena, offset: number, length: number, head: n
   }
 }
 
+/** As `checkRange`, of 1 to 64 packets, each `stride` bytes after the one before. */
+export function checkPackets(
+  arena: Arena,
+  count: number,
+  offset: number,
+  stride: number,
+  length: number,
+  head: number,
+  tail: number,
+): void {
+  if (!(count >= 1 && count <= SLOTS && length >= 0 && (stride | 0) === stride && stride >= 0))
+    throw new RangeError(`${count} packets of ${length} bytes, ${stride} bytes apart, cannot be`);
+  checkRange(arena, offset, (count - 1) * stride + length, head, tail);
+}
+
+/** As `checkPackets`, of where their second pieces are, if they have any. */
+export function checkRests(
+  arena: Arena,
+  count: number,
+  rest: number,
+  restStride: number,
+  length: number,
+  tail: number,
+): void {
+  if (length > FIRST_PIECE_BYTES)
+    checkPackets(arena, count, rest, restStride, length - FIRST_PIECE_BYTES, 0, tail);
+}
+
 export function checkKey(key: Uint8Array): void {
   if (key.length !== KEY_BYTES) throw new RangeError(`key must have ${KEY_BYTES} bytes, got ${key.length}`);
 }
@@ -77,8 +164,10 @@ export function writeNonce(words: Uint32Array, at: number, counter: number): voi
 /** Whether the 16 bytes at two places of the arena differ, in the same time wherever they do. */
 export function tagDifference(arena: Arena, one: number, other: number): boolean {
   const { view } = arena;
-  let difference = 0;
-  for (let i = 0; i < TAG_BYTES; i += 4) difference |= view.getUint32(one + i) ^ view.getUint32(other + i);
+  let difference = view.getInt32(one, true) ^ view.getInt32(other, true);
+  difference |= view.getInt32(one + 4, true) ^ view.getInt32(other + 4, true);
+  difference |= view.getInt32(one + 8, true) ^ view.getInt32(other + 8, true);
+  difference |= view.getInt32(one + 12, true) ^ view.getInt32(other + 12, true);
   return difference !== 0;
 }
 

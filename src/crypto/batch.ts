@@ -3,10 +3,8 @@
  * opened, verdicts. The work itself is a `Worker`'s.
  */
 import { type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
-import { tagDifference } from "./aead.js";
+import { SLOTS, tagDifference } from "./aead.js";
 
-/** Packets in a batch: as many datagrams as one system call takes or gives. */
-export const SLOTS = 64;
 /** Where opening puts the tags that it computes: one every 32 bytes. */
 export const TAG_SPACE_BYTES = 32;
 /** Opened packets of a batch: a full one of the usual size, so that it stays in the processor's cache. */
@@ -42,20 +40,12 @@ abstract class Batch {
     this.worker = worker;
   }
 
-  protected add(
-    key: Uint32Array,
-    offset: number,
-    target: number,
-    length: number,
-    counter: number,
-    rest: number,
-  ): void {
-    if (this.loaded !== key) {
-      this.carryOut();
-      this.worker.load(key);
-      this.loaded = key;
-    }
-    this.worker.add(this.count++, offset, target, length, counter, rest);
+  /** Packets that are added from here on are under `key`. */
+  protected use(key: Uint32Array): void {
+    if (this.loaded === key) return;
+    this.carryOut();
+    this.worker.load(key);
+    this.loaded = key;
   }
 
   protected carryOut(): void {
@@ -80,9 +70,26 @@ abstract class Batch {
 
 /** Keys are eight words, one object per key; ranges are checked before. */
 export class Seals extends Batch {
-  seal(key: Uint32Array, offset: number, length: number, counter: number, rest: number): void {
-    if (this.count === SLOTS) this.run();
-    this.add(key, offset, offset, length, counter, rest);
+  /** As `AeadKey.sealAlike`. */
+  seal(
+    key: Uint32Array,
+    count: number,
+    offset: number,
+    stride: number,
+    length: number,
+    counter: number,
+    rest: number,
+    restStride: number,
+  ): void {
+    if (this.count + count > SLOTS) this.run();
+    this.use(key);
+    const { worker } = this;
+    const slot = this.count;
+    for (let i = 0; i < count; i++) {
+      const at = offset + i * stride;
+      worker.add(slot + i, at, at, length, counter + i, rest + i * restStride);
+    }
+    this.count = slot + count;
   }
 
   run(): void {
@@ -112,22 +119,36 @@ export class Opens extends Batch {
     this.places = arena.reserve(OPENED_BYTES);
   }
 
-  /** The packet's ticket, or −1 when the batch is full. */
-  open(key: Uint32Array, offset: number, length: number, counter: number): number {
+  /** As `AeadKey.openAlike`. */
+  open(
+    key: Uint32Array,
+    count: number,
+    offset: number,
+    stride: number,
+    length: number,
+    counter: number,
+  ): number {
     if (this.closed) {
       this.closed = false;
       this.restart();
       this.placesBytes = 0;
     }
-    const { head, tail } = this.worker;
+    const { worker, expected, plaintexts } = this;
+    const { head, tail } = worker;
     const bytes = (head + length + tail + 63) & ~63;
     const ticket = this.count;
-    if (ticket === SLOTS || this.placesBytes + bytes > OPENED_BYTES) return -1;
-    const target = this.places + this.placesBytes + head;
-    this.placesBytes += bytes;
-    this.expected[ticket] = offset + length;
-    this.plaintexts[ticket] = target;
-    this.add(key, offset, target, length, counter, offset + FIRST_PIECE_BYTES);
+    if (ticket + count > SLOTS || this.placesBytes + count * bytes > OPENED_BYTES) return -1;
+    this.use(key);
+    const first = this.places + this.placesBytes + head;
+    for (let i = 0; i < count; i++) {
+      const at = offset + i * stride;
+      const target = first + i * bytes;
+      expected[ticket + i] = at + length;
+      plaintexts[ticket + i] = target;
+      worker.add(ticket + i, at, target, length, counter + i, at + FIRST_PIECE_BYTES);
+    }
+    this.placesBytes += count * bytes;
+    this.count = ticket + count;
     return ticket;
   }
 

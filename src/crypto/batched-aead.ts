@@ -13,8 +13,8 @@
  * parameters up by name.
  */
 import { type AeadKey, type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
-import { type AeadBackend, checkKey, checkRange, destroyed } from "./aead.js";
-import { Opens, Seals, SLOTS, TAG_SPACE_BYTES, type Worker } from "./batch.js";
+import { type AeadBackend, checkKey, checkPackets, checkRests, destroyed, SLOTS } from "./aead.js";
+import { Opens, Seals, TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import type { CallRunner } from "./call-runner.js";
 import { FusedWorker } from "./fused/worker.js";
 import type { Vectors } from "./machine/processor.js";
@@ -77,18 +77,34 @@ class BatchedKey implements AeadKey {
   }
 
   seal(offset: number, length: number, counter: number, rest: number = offset + FIRST_PIECE_BYTES): void {
-    if (!this.alive) destroyed();
-    checkRange(this.arena, offset, length, this.head, this.tail);
-    if (length > FIRST_PIECE_BYTES) checkRange(this.arena, rest, length - FIRST_PIECE_BYTES, 0, this.tail);
-    this.seals.seal(this.key, offset, length, counter, rest);
+    this.sealAlike(1, offset, 0, length, counter, rest, 0);
   }
 
   open(offset: number, length: number, counter: number): number {
+    return this.openAlike(1, offset, 0, length, counter);
+  }
+
+  sealAlike(
+    count: number,
+    offset: number,
+    stride: number,
+    length: number,
+    counter: number,
+    rest: number,
+    restStride: number,
+  ): void {
     if (!this.alive) destroyed();
-    checkRange(this.arena, offset, length, this.head, this.tail);
+    checkPackets(this.arena, count, offset, stride, length, this.head, this.tail);
+    checkRests(this.arena, count, rest, restStride, length, this.tail);
+    this.seals.seal(this.key, count, offset, stride, length, counter, rest, restStride);
+  }
+
+  openAlike(count: number, offset: number, stride: number, length: number, counter: number): number {
+    if (!this.alive) destroyed();
+    checkPackets(this.arena, count, offset, stride, length, this.head, this.tail);
     if (length > MAX_PACKET_BYTES)
       throw new RangeError(`length must be at most ${MAX_PACKET_BYTES}, got ${length}`);
-    return this.opens.open(this.key, offset, length, counter);
+    return this.opens.open(this.key, count, offset, stride, length, counter);
   }
 
   /** What waits is carried out before. */

@@ -8,14 +8,13 @@
  * Final cannot be left out: it is what computes the tag.
  */
 import koffi from "koffi";
-import { type AeadKey, type Arena, FIRST_PIECE_BYTES, joinPieces } from "../base/index.js";
+import type { Arena } from "../base/index.js";
 import {
   type AeadBackend,
   checkKey,
-  checkRange,
-  destroyed,
   KEY_BYTES,
   Opened,
+  SinglePacketKey,
   TAG_BYTES,
   writeNonce,
 } from "./aead.js";
@@ -106,13 +105,14 @@ class EvpShared {
   }
 }
 
-class EvpAeadKey implements AeadKey {
+class EvpAeadKey extends SinglePacketKey {
   private readonly shared: EvpShared;
   /** EVP_CIPHER_CTX *, 0 once freed. */
   private context: number;
 
   constructor(shared: EvpShared, key: Uint8Array) {
     checkKey(key);
+    super(shared.arena, shared.opened);
     this.shared = shared;
     const { symbols, arena, scratch, scratchAddress } = shared;
     this.context = symbols.newContext();
@@ -133,12 +133,13 @@ class EvpAeadKey implements AeadKey {
     }
   }
 
-  seal(offset: number, length: number, counter: number, rest: number = offset + FIRST_PIECE_BYTES): void {
+  protected get isGone(): boolean {
+    return this.context === 0;
+  }
+
+  protected sealNow(offset: number, length: number, counter: number): void {
     const { context, shared } = this;
     const { arena, symbols, scratchAddress } = shared;
-    if (context === 0) destroyed();
-    checkRange(arena, offset, length, 0, TAG_BYTES);
-    joinPieces(arena, offset, length, rest);
     writeNonce(arena.u32, shared.nonceWord, counter);
     const data = shared.base + offset;
     const done =
@@ -152,16 +153,7 @@ class EvpAeadKey implements AeadKey {
     for (let i = 0; i < 4; i++) view.setUint32(tag + 4 * i, u32[shared.tagWord + i] as number, true);
   }
 
-  open(offset: number, length: number, counter: number): number {
-    const { arena, opened } = this.shared;
-    if (this.context === 0) destroyed();
-    checkRange(arena, offset, length, 0, TAG_BYTES);
-    const ticket = opened.take();
-    if (ticket !== -1) opened.set(ticket, this.openNow(offset, length, counter));
-    return ticket;
-  }
-
-  private openNow(offset: number, length: number, counter: number): number {
+  protected openNow(offset: number, length: number, counter: number): number {
     const { context, shared } = this;
     const { arena, symbols, scratchAddress } = shared;
     const { view, u32 } = arena;

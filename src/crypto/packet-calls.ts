@@ -19,8 +19,8 @@
  */
 import koffi from "koffi";
 import { type Arena, joinPieces } from "../base/index.js";
-import { KEY_BYTES, writeNonce } from "./aead.js";
-import { SLOTS, TAG_SPACE_BYTES, type Worker } from "./batch.js";
+import { KEY_BYTES, SLOTS, writeNonce } from "./aead.js";
+import { TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import { CallList, type Routine, routine } from "./call-list.js";
 import type { CallRunner } from "./call-runner.js";
 

@@ -55,9 +55,10 @@ export class PeerLink implements Link, PathObserver, PathProber {
     this.search.onSent(bytes, this.tunnel.now);
   }
 
-  commitGathered(headerBytes: number, _gsoSize: number, text: number, textBytes: number): void {
-    this.tunnel.commitGathered(this.peer, headerBytes, text, textBytes);
+  commitGathered(headerBytes: number, text: number, textBytes: number, count: number): number {
+    const taken = this.tunnel.commitGathered(this.peer, headerBytes, text, textBytes, count);
     this.search.onSent(headerBytes + textBytes, this.tunnel.now);
+    return taken;
   }
 
   /** Resets every connection of the peer, and tells it so while there is a session to do it through. */

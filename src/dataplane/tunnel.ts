@@ -1,15 +1,10 @@
 /**
  * The tunnel: one UDP socket, one WireGuard device, and a netstack link per peer.
  *
- * Outgoing packets are built by the stack right behind the head room of the next datagram in the batch,
- * sealed in place when the run leaves: one GSO call per run of equal datagrams:
+ * Outgoing packets are built by the stack right behind the head room of the next datagram in the run
+ * (`datagram-run.ts`), and sealed in place when the run leaves, with one GSO call.
  *
- * ```
- *  run: │hdr│ inner packet │pad│tag│hdr│ inner packet │pad│tag│…│hdr│ shorter │tag│   → sendmsg(UDP_SEGMENT)
- *           └ reserve() returns here
- * ```
- *
- * Incoming datagrams arrive as GRO batches, are opened together and handed to the stack one by one.
+ * Incoming datagrams arrive as GRO batches, are opened together and handed to the stack, those alike together.
  */
 import {
   type Address,
@@ -24,23 +19,19 @@ import { type Stack, TimerHeap } from "../netstack/index.js";
 import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
 import type { Bind } from "./bind.js";
 import type { Context } from "./context.js";
+import { DatagramRun, HEADER_BYTES, MAX_DATAGRAM_BYTES, TRAILER_BYTES } from "./datagram-run.js";
 import { writeEchoRequest } from "./echo-request.js";
+import { FirstPieces } from "./first-pieces.js";
 import type { Machine, Source } from "./loop.js";
 import { PeerLink } from "./peer-link.js";
 import { SecondLook } from "./second-look.js";
 
-const MAX_RUN_SEGMENTS = 64;
-/** Largest UDP payload over IPv4; one GSO call carries at most this. */
-const MAX_RUN_BYTES = 65_507;
-const HEADER_BYTES = 16;
-/** Padding to 16 and the tag. */
-const TRAILER_BYTES = 31;
 const RECEIVE_BYTES = 65_536;
 /** GRO batches taken per turn before the rest of the loop gets its share. */
 const RECEIVE_BUDGET = 8;
 /** Head room of a probe in the scratch area: some AEADs use the 64 bytes before a packet. */
 const PROBE_HEAD_BYTES = 64 + HEADER_BYTES;
-const MAX_PROBE_BYTES = MAX_RUN_BYTES - PROBE_HEAD_BYTES - TRAILER_BYTES;
+const MAX_PROBE_BYTES = MAX_DATAGRAM_BYTES - PROBE_HEAD_BYTES - TRAILER_BYTES;
 
 export class Tunnel implements Source, Machine, DatagramOutput {
   readonly socket: Bind;
@@ -52,14 +43,9 @@ export class Tunnel implements Source, Machine, DatagramOutput {
 
   private readonly receiveBuffer: number;
   private readonly receiveEndpoint: number;
-  private readonly runBuffer: number;
   private readonly endpoint: number;
-  private runBytes = 0;
-  private runSegmentBytes = 0;
-  private runSegments = 0;
-  /** The last datagram of the run is shorter: nothing may follow it. */
-  private runClosed = false;
-  private runPeer: Peer | null = null;
+  private readonly run: DatagramRun;
+  private readonly firstPieces: FirstPieces;
   private blocked = false;
   private readonly secondLook: SecondLook = new SecondLook();
   /** Searches of paths' MTUs. */
@@ -71,8 +57,9 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     this.socket = socket;
     this.receiveBuffer = arena.reserve(RECEIVE_BYTES);
     this.receiveEndpoint = arena.reserve(ENDPOINT_BYTES);
-    this.runBuffer = arena.reserve(MAX_RUN_BYTES + RECEIVE_BYTES);
     this.endpoint = arena.reserve(ENDPOINT_BYTES);
+    this.run = new DatagramRun(arena);
+    this.firstPieces = new FirstPieces(arena);
     context.loop.add(socket.fd, EPOLLIN, this);
   }
 
@@ -103,7 +90,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     link.search.stop();
     this.stack.closeLink(link);
     peer.context = null;
-    if (this.runPeer === peer) this.discardRun();
+    if (this.run.peer === peer) this.run.clear();
   }
 
   /** Addresses or routes are others now, and with them maybe every path. */
@@ -133,79 +120,89 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     while (device.hasNext) {
       const length = device.next();
       if (length <= 0) continue;
-      const link = (device.receivedFrom as Peer).context as PeerLink | null;
+      const peer = device.receivedFrom as Peer;
+      const link = peer.context as PeerLink | null;
+      if (link === null) continue;
       // The AEAD tag vouches for every byte, so the inner transport checksum need not be verified.
-      if (link !== null) stack.process(link, device.receivedAt, length, now, true);
+      stack.process(link, device.receivedAt, length, now, true);
+      // Whoever is told of a packet may remove the peer, and then nobody has sent the others.
+      for (
+        let left = device.nextAlike(), at = device.receivedAt;
+        left > 0 && device.receivedFrom === peer;
+      ) {
+        const taken = stack.processAlike(link, at, length, device.receivedStride, left, now);
+        at += taken * device.receivedStride;
+        left -= taken;
+      }
     }
   }
 
   // ---- outgoing ----
 
   reserve(bytes: number): number {
-    if (this.blocked) return -1;
-    if (this.runBytes + HEADER_BYTES + bytes + TRAILER_BYTES > MAX_RUN_BYTES && !this.sendRun()) return -1;
-    return this.runBuffer + this.runBytes + HEADER_BYTES;
+    if (this.blocked || !(this.run.hasRoomFor(bytes) || this.sendRun())) return -1;
+    return this.run.at;
   }
 
   commit(peer: Peer, bytes: number): void {
-    const start = this.runBuffer + this.runBytes;
-    const length = this.device.seal(peer, start + HEADER_BYTES, bytes, this.context.loop.now);
+    const { at } = this.run;
+    const length = this.device.seal(peer, at, bytes, this.context.loop.now);
     // 0: no session yet; the device holds a copy and sends it after the handshake.
-    if (length > 0) this.append(peer, start, length);
+    if (length > 0) this.append(peer, at - HEADER_BYTES, length);
   }
 
-  /** As `commit`, of a packet of which only the headers lie there: its text is sealed from where it is. */
-  commitGathered(peer: Peer, headerBytes: number, text: number, textBytes: number): void {
-    const start = this.runBuffer + this.runBytes;
-    const at = start + HEADER_BYTES;
-    const { arena, loop } = this.context;
-    const { view } = arena;
-    // Headers are some words long, and so is what fills up the first piece.
-    const fill = FIRST_PIECE_BYTES - headerBytes;
-    if (fill < 0) {
-      arena.u8.copyWithin(at + headerBytes, text, text + textBytes);
-      this.commit(peer, headerBytes + textBytes);
-      return;
+  /** As `Link.commitGathered`. */
+  commitGathered(peer: Peer, headerBytes: number, text: number, textBytes: number, count: number): number {
+    const { device, run, firstPieces } = this;
+    const { at } = run;
+    const bytes = headerBytes + textBytes;
+    if (headerBytes > FIRST_PIECE_BYTES) {
+      this.context.arena.u8.copyWithin(at + headerBytes, text, text + textBytes);
+      this.commit(peer, bytes);
+      return 1;
     }
-    for (let i = 0; i < fill; i += 4)
-      view.setInt32(at + headerBytes + i, view.getInt32(text + i, true), true);
-    const length = this.device.seal(peer, at, headerBytes + textBytes, loop.now, text + fill);
-    if (length > 0) this.append(peer, start, length);
+    const { now } = this.context.loop;
+    const rest = text + firstPieces.begin(at, headerBytes, text);
+    const length = device.seal(peer, at, bytes, now, rest);
+    if (length === 0) return 1;
+    this.append(peer, at - HEADER_BYTES, length);
+    // It may have left by now, and what follows begins a run then, as any packet does.
+    const alike = run.segments === 0 || this.blocked ? 0 : Math.min(count - 1, run.roomFor(peer, length));
+    if (alike <= 0) return 1;
+    firstPieces.repeat(run.at, length, alike, text + textBytes, textBytes);
+    const sealed = device.sealAlike(peer, run.at, length, alike, bytes, rest + textBytes, textBytes, now);
+    run.add(peer, length, sealed);
+    if (run.isComplete) this.sendRun();
+    return 1 + sealed;
   }
 
   private append(peer: Peer, start: number, length: number): void {
-    const fits =
-      this.runSegments > 0 && !this.runClosed && peer === this.runPeer && length <= this.runSegmentBytes;
-    if (!fits && this.runSegments > 0) {
+    const { run } = this;
+    if (run.roomFor(peer, length) === 0) {
       // The new datagram starts a run of its own: send what is before it, then move it to the front.
-      if (this.sendRun()) this.context.arena.u8.copyWithin(this.runBuffer, start, start + length);
+      if (this.sendRun()) this.context.arena.u8.copyWithin(run.start, start, start + length);
       else return; // Blocked: the run that waits is kept, this one datagram is lost as on any full queue.
     }
-    if (this.runSegments === 0) {
-      this.runPeer = peer;
-      this.runSegmentBytes = length;
-    }
-    this.runSegments++;
-    this.runBytes += length;
-    this.runClosed = length < this.runSegmentBytes;
-    if (this.runClosed || this.runSegments === MAX_RUN_SEGMENTS) this.sendRun();
+    run.add(peer, length, 1);
+    if (run.isComplete) this.sendRun();
   }
 
   /** False when the socket is full; the run then waits for EPOLLOUT. */
   private sendRun(): boolean {
-    if (this.runSegments === 0) return true;
+    const { run } = this;
+    if (run.segments === 0) return true;
     this.device.runSeals();
-    const peer = this.runPeer as Peer;
+    const peer = run.peer as Peer;
     this.context.arena.u8.set(peer.endpoint, this.endpoint);
-    const result = this.socket.send(this.runBuffer, this.runBytes, this.runSegmentBytes, this.endpoint);
-    if (result === -EAGAIN || (result >= 0 && result < this.runBytes)) {
+    const result = this.socket.send(run.start, run.bytes, run.segmentBytes, this.endpoint);
+    if (result === -EAGAIN || (result >= 0 && result < run.bytes)) {
       this.block(Math.max(0, result));
       return false;
     }
     if (result < 0) this.counters.sendErrors++;
     if (this.socket.pathExceeded) this.noticePathMtu(peer);
     this.noticeLostAddress(peer);
-    this.discardRun();
+    run.clear();
     return true;
   }
 
@@ -218,19 +215,9 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   /** Keeps what was not sent, and waits until the socket takes more. */
   private block(sentBytes: number): void {
     this.counters.sendBlocked++;
-    const { u8 } = this.context.arena;
-    u8.copyWithin(this.runBuffer, this.runBuffer + sentBytes, this.runBuffer + this.runBytes);
-    this.runBytes -= sentBytes;
-    this.runSegments = Math.ceil(this.runBytes / this.runSegmentBytes);
+    this.run.keepRest(sentBytes);
     if (!this.blocked) this.context.loop.modify(this.socket.fd, EPOLLIN | EPOLLOUT);
     this.blocked = true;
-  }
-
-  private discardRun(): void {
-    this.runBytes = 0;
-    this.runSegments = 0;
-    this.runClosed = false;
-    this.runPeer = null;
   }
 
   private unblock(): void {

@@ -44,10 +44,13 @@ export interface Link {
    */
   commit(bytes: number, gsoSize: number, headerBytes: number): void;
   /**
-   * As `commit`, of a TCP packet of which only the headers were built: its text is arena bytes [text, text + textBytes). They
-   * stay what they are until the stack's `dispatch` or `poll` returns. Absent where a packet must be in one piece.
+   * As `commit`, of up to `count` TCP packets, of which only the first one's headers were built: the text of each is as long,
+   * the first one's begins at arena byte `text`, and each goes on where the one before ends. Their headers differ in the
+   * sequence number alone; where `count` is more than one, TCP's have no options. The text stays what it is until the
+   * stack's `dispatch` or `poll` returns. Absent where a packet must be in one piece.
+   * @returns how many it took, at least the first
    */
-  commitGathered?(headerBytes: number, gsoSize: number, text: number, textBytes: number): void;
+  commitGathered?(headerBytes: number, text: number, textBytes: number, count: number): number;
 }
 
 /** Who finds out how large packets may be on a link. Must not call the stack back from within. */

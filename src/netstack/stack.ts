@@ -92,9 +92,38 @@ export class Stack {
    * @param checksumTrusted the transport checksum is known to be right, or only partial (virtio-net)
    */
   process(link: Link, offset: number, length: number, now: Milliseconds, checksumTrusted: boolean): void {
+    if (checksumTrusted) this.processAlike(link, offset, length, 0, 1, now);
+    else this.processUsually(link, offset, length, now, false);
+  }
+
+  /**
+   * As `process` with `checksumTrusted`, of up to `count` packets of equal length, each `stride` bytes after the one before.
+   * @returns how many it took, at least one
+   */
+  processAlike(
+    link: Link,
+    offset: number,
+    length: number,
+    stride: number,
+    count: number,
+    now: Milliseconds,
+  ): number {
+    const predicted = this.tcp.prediction.take(link, offset, length, stride, count, now);
+    this.counters.packetsIn += predicted;
+    if (predicted > 0) return predicted;
+    this.processUsually(link, offset, length, now, true);
+    return 1;
+  }
+
+  private processUsually(
+    link: Link,
+    offset: number,
+    length: number,
+    now: Milliseconds,
+    checksumTrusted: boolean,
+  ): void {
     const { packet } = this;
     this.counters.packetsIn++;
-    if (checksumTrusted && this.tcp.prediction.take(link, offset, length, now)) return;
     packet.attachment = this.attachmentOf(link);
     packet.key.linkId = packet.attachment.id;
     packet.checksumTrusted = checksumTrusted;

@@ -151,6 +151,19 @@ export class Device implements PeerHost {
   }
 
   /**
+   * After `next` returned a packet: more packets of its length and sender that came right behind it. Other datagrams are
+   * `next`'s.
+   * @returns how many; the first is at `receivedAt` then, the others `receivedStride` bytes apart, all until the next `next`
+   */
+  nextAlike(): number {
+    return this.receiver.nextAlike();
+  }
+
+  get receivedStride(): number {
+    return this.receiver.stride;
+  }
+
+  /**
    * Encrypts the inner packet at `offset` in place. 16 bytes before it and 31 behind it must be free.
    * @param rest as for `AeadKey.seal`
    * @returns length of the datagram that begins at `offset` − 16, to be sent to `peer.endpoint` after `runSeals`; or 0
@@ -164,6 +177,24 @@ export class Device implements PeerHost {
     rest: number = offset + FIRST_PIECE_BYTES,
   ): number {
     return peer.seal(offset, length, now, rest);
+  }
+
+  /**
+   * Encrypts `count` packets of `length` bytes right after `seal` has encrypted one like them for the same peer: each is
+   * `stride` bytes, which is its datagram's length, after the one before, and its `rest` `restStride` bytes.
+   * @returns how many of them are datagrams now, all or none
+   */
+  sealAlike(
+    peer: Peer,
+    offset: number,
+    stride: number,
+    count: number,
+    length: number,
+    rest: number,
+    restStride: number,
+    now: Milliseconds,
+  ): number {
+    return peer.sealAlike(offset, stride, count, length, rest, restStride, now);
   }
 
   /** Datagrams that `seal` announced are there now. */

@@ -62,27 +62,56 @@ export class Keypair {
    * @param rest as for `AeadKey.seal`
    */
   seal(arena: Arena, offset: number, length: number, mtu: number, rest: number): number {
-    const { view, u8 } = arena;
-    // Paper §5.4.6: padded with zeros to 16 bytes; but never past the MTU, where it would only fragment.
-    let padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
-    if (padded > mtu) padded = Math.max(length, mtu);
+    const { u8 } = arena;
+    const padded = paddedLength(length, mtu);
     // Padding lies behind the packet, which then has to be in one piece.
     if (padded > length) joinPieces(arena, offset, length, rest);
     for (let at = offset + length; at < offset + padded; at++) u8[at] = 0;
     const counter = this.sendCounter++;
+    this.writeHeader(arena, offset, counter);
+    this.sendKey.seal(offset, padded, counter, padded > length ? offset + FIRST_PIECE_BYTES : rest);
+    return TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
+  }
+
+  /** As `Device.sealAlike`; returns the datagrams' length in all, 0 where packets need padding. */
+  sealAlike(
+    arena: Arena,
+    offset: number,
+    stride: number,
+    count: number,
+    length: number,
+    mtu: number,
+    rest: number,
+    restStride: number,
+  ): number {
+    if (paddedLength(length, mtu) !== length) return 0;
+    const counter = this.sendCounter;
+    this.sendCounter += count;
+    for (let i = 0; i < count; i++) this.writeHeader(arena, offset + i * stride, counter + i);
+    this.sendKey.sealAlike(count, offset, stride, length, counter, rest, restStride);
+    return count * stride;
+  }
+
+  /** Of the packet whose inner one is at `offset`. */
+  private writeHeader(arena: Arena, offset: number, counter: number): void {
+    const { view } = arena;
     const start = offset - TRANSPORT_HEADER_BYTES;
     view.setUint32(start, MESSAGE_TRANSPORT, true);
     view.setInt32(start + TRANSPORT_RECEIVER_AT, this.remoteIndex, true);
     view.setUint32(start + TRANSPORT_COUNTER_AT, counter, true);
     view.setUint32(start + TRANSPORT_COUNTER_AT + 4, counter / 0x1_0000_0000, true);
-    this.sendKey.seal(offset, padded, counter, padded > length ? offset + FIRST_PIECE_BYTES : rest);
-    return TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
   }
 
   destroy(): void {
     this.sendKey.destroy();
     this.receiveKey.destroy();
   }
+}
+
+/** Paper §5.4.6: padded with zeros to 16 bytes; but never past the MTU, where it would only fragment. */
+function paddedLength(length: number, mtu: number): number {
+  const padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
+  return padded > mtu ? Math.max(length, mtu) : padded;
 }
 
 export class KeypairSlots {

@@ -131,6 +131,25 @@ export class Peer implements TimerActions {
     return total;
   }
 
+  /** As `Device.sealAlike`. The one before them has told the timers. */
+  sealAlike(
+    offset: number,
+    stride: number,
+    count: number,
+    length: number,
+    rest: number,
+    restStride: number,
+    now: Milliseconds,
+  ): number {
+    const keypair = this.keypairs.current;
+    if (keypair === null || !keypair.canSend(now)) return 0;
+    const { arena, mtu } = this.host;
+    const total = keypair.sealAlike(arena, offset, stride, count, length, mtu, rest, restStride);
+    this.txBytes += total;
+    this.refreshAfterSend(keypair, now);
+    return total / stride;
+  }
+
   private sealWith(keypair: Keypair, offset: number, length: number, rest: number): number {
     const total = keypair.seal(this.host.arena, offset, length, this.host.mtu, rest);
     this.txBytes += total;

@@ -14,18 +14,24 @@ import type { Keypair } from "./keypair.js";
 import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
 import type { Peer } from "./peer.js";
 
+/** As many as are opened together in any case. */
 const BATCH = 64;
+const BATCH_BYTES = 65_536;
 const IPV4_HEADER_BYTES = 20;
 const IPV6_HEADER_BYTES = 40;
 
-/** A transport message between being looked at and being judged. */
-class Waiting {
+/** Transport messages of one session and length whose counters go up by one, between being looked at and being judged. */
+class Run {
   peer: Peer | null = null;
   keypair: Keypair | null = null;
+  /** Of the first one, as its ticket is. */
   counter = 0;
-  bytes = 0;
   /** Of the AEAD; or why there is nothing to open. */
   ticket = 0;
+  /** Of each. */
+  bytes = 0;
+  count = 0;
+  judged = 0;
 }
 
 export class Receiver {
@@ -33,15 +39,20 @@ export class Receiver {
   from: Peer | null = null;
   /** And its arena offset. */
   at = 0;
+  /** After `nextAlike` returned > 0: how far apart the packets are. */
+  stride = 0;
   private readonly arena: Arena;
   private readonly crypto: CryptoSuite;
   private readonly indexes: IndexTable<Peer>;
   private readonly allowedIps: AllowedIps<Peer>;
   private readonly gate: HandshakeGate;
   private readonly counters: DeviceCounters;
-  private readonly batch: readonly Waiting[] = Array.from({ length: BATCH }, () => new Waiting());
+  private readonly batch: readonly Run[] = Array.from({ length: BATCH }, () => new Run());
+  /** Runs that were looked at, and those of them that were judged. */
   private waiting = 0;
   private judged = 0;
+  /** The one whose message `next` has just judged, when that was a packet. */
+  private last: Run | null = null;
   // What is left of the datagrams, and what they have in common.
   private offset = 0;
   private end = 0;
@@ -79,6 +90,7 @@ export class Receiver {
     this.now = now;
     this.waiting = 0;
     this.judged = 0;
+    this.last = null;
     this.heardUnder = null;
   }
 
@@ -87,8 +99,8 @@ export class Receiver {
     if (this.from === peer) this.from = null;
     this.heardUnder = null;
     for (let i = this.judged; i < this.waiting; i++) {
-      const message = this.batch[i] as Waiting;
-      if (message.peer === peer) message.ticket = Drop.unknownIndex;
+      const run = this.batch[i] as Run;
+      if (run.peer === peer) run.ticket = Drop.unknownIndex;
     }
   }
 
@@ -99,9 +111,42 @@ export class Receiver {
   /** As `Device.next`. */
   next(): number {
     if (this.judged === this.waiting) this.collect();
+    this.last = null;
     const result = this.judged < this.waiting ? this.judge() : this.handshake();
     if (result < 0) count(this.counters, dropCounter(result));
     return result;
+  }
+
+  /**
+   * As `Device.nextAlike`: those of a run that can only be judged as the one before them was, because the tag is right and
+   * length and source are the same.
+   */
+  nextAlike(): number {
+    const { last: run, from: peer, crypto, at: before } = this;
+    if (run === null || peer === null || run.keypair === null || run.ticket < 0) return 0;
+    const { replay } = run.keypair;
+    const most = run.count - run.judged;
+    if (most === 0 || replay.greatest !== run.counter + run.judged - 1) return 0;
+    const next = run.ticket + run.judged;
+    const first = crypto.opened(next);
+    this.stride = first - before;
+    let alike = 0;
+    while (alike < most) {
+      const at = crypto.opened(next + alike);
+      if (at === -1 || at !== first + alike * this.stride || !this.startsAlike(before, at)) break;
+      alike++;
+    }
+    if (alike === 0) return 0;
+    replay.acceptNext(alike);
+    peer.rxBytes += alike * run.bytes;
+    this.at = first;
+    this.judgedOf(run, alike);
+    return alike;
+  }
+
+  private judgedOf(run: Run, count: number): void {
+    run.judged += count;
+    if (run.judged === run.count) this.judged++;
   }
 
   private get length(): number {
@@ -116,13 +161,13 @@ export class Receiver {
   private collect(): void {
     this.waiting = 0;
     this.judged = 0;
-    let before: Waiting | null = null;
+    let before: Run | null = null;
     while (this.waiting < BATCH && this.offset < this.end && this.messageType() === MESSAGE_TRANSPORT) {
-      const message: Waiting = this.batch[this.waiting] as Waiting;
-      if (!this.look(message, before)) break;
-      before = message;
+      const run: Run = this.batch[this.waiting] as Run;
+      if (!this.look(run, before)) break;
+      before = run;
       this.waiting++;
-      this.offset += this.segmentBytes;
+      this.offset += run.count * this.segmentBytes;
     }
     if (this.waiting > 0) this.crypto.runOpens();
   }
@@ -131,37 +176,61 @@ export class Receiver {
    * False when no more can be opened at once.
    * @param before of the same session most of the time
    */
-  private look(message: Waiting, before: Waiting | null): boolean {
+  private look(run: Run, before: Run | null): boolean {
     const { offset, length } = this;
     const { view } = this.arena;
     const index = view.getInt32(offset + TRANSPORT_RECEIVER_AT, true);
     if (before !== null && before.keypair !== null && before.keypair.localIndex === index) {
-      message.peer = before.peer;
-      message.keypair = before.keypair;
+      run.peer = before.peer;
+      run.keypair = before.keypair;
     } else {
-      message.peer = this.indexes.get(index);
-      message.keypair = message.peer === null ? null : message.peer.keypairs.find(index);
+      run.peer = this.indexes.get(index);
+      run.keypair = run.peer === null ? null : run.peer.keypairs.find(index);
     }
-    const { keypair } = message;
-    message.bytes = length;
-    message.ticket = Drop.unknownIndex;
+    const { keypair } = run;
+    run.bytes = length;
+    run.ticket = Drop.unknownIndex;
+    run.count = 1;
+    run.judged = 0;
     if (keypair === null) return true;
-    const counterAt = offset + TRANSPORT_COUNTER_AT;
-    const counter = view.getUint32(counterAt, true) + view.getUint32(counterAt + 4, true) * 0x1_0000_0000;
-    message.counter = counter;
-    message.ticket = Drop.expired;
+    const low = view.getUint32(offset + TRANSPORT_COUNTER_AT, true);
+    const high = view.getUint32(offset + TRANSPORT_COUNTER_AT + 4, true);
+    const counter = low + high * 0x1_0000_0000;
+    run.counter = counter;
+    run.ticket = Drop.expired;
     if (!keypair.canReceive(counter, this.now)) return true;
+    const alike = this.countAlike(index, low, high);
+    if (keypair.canReceive(counter + alike - 1, this.now)) run.count = alike;
     const innerBytes = length - TRANSPORT_HEADER_BYTES - TAG_BYTES;
-    const ticket = keypair.receiveKey.open(offset + TRANSPORT_HEADER_BYTES, innerBytes, counter);
-    message.ticket = ticket;
-    return ticket !== -1;
+    const inner = offset + TRANSPORT_HEADER_BYTES;
+    run.ticket = keypair.receiveKey.openAlike(run.count, inner, this.segmentBytes, innerBytes, counter);
+    return run.ticket !== -1;
+  }
+
+  /** How many messages, the next one first, are of its session and length, with counters that go up by one. */
+  private countAlike(index: number, low: number, high: number): number {
+    const { offset, segmentBytes } = this;
+    const { view } = this.arena;
+    const most = Math.min(BATCH, Math.floor(Math.min(this.end - offset, BATCH_BYTES) / segmentBytes));
+    let count = 1;
+    for (; count < most; count++) {
+      const at = offset + count * segmentBytes;
+      if (view.getInt32(at, true) !== MESSAGE_TRANSPORT) break;
+      if (view.getInt32(at + TRANSPORT_RECEIVER_AT, true) !== index) break;
+      if (view.getUint32(at + TRANSPORT_COUNTER_AT, true) !== low + count) break;
+      if (view.getUint32(at + TRANSPORT_COUNTER_AT + 4, true) !== high) break;
+    }
+    return count;
   }
 
   private judge(): number {
-    const { peer, keypair, counter, bytes, ticket } = this.batch[this.judged++] as Waiting;
-    if (ticket < 0 || peer === null || keypair === null) return ticket;
-    const inner = this.crypto.opened(ticket);
+    const run = this.batch[this.judged] as Run;
+    const { peer, keypair, bytes, judged } = run;
+    this.judgedOf(run, 1);
+    if (run.ticket < 0 || peer === null || keypair === null) return run.ticket;
+    const inner = this.crypto.opened(run.ticket + judged);
     if (inner === -1) return Drop.unauthentic;
+    const counter = run.counter + judged;
     if (!keypair.replay.accept(counter)) return Drop.replayed;
     if (keypair === this.heardUnder) {
       peer.rxBytes += bytes;
@@ -172,7 +241,22 @@ export class Receiver {
     const innerBytes = bytes - TRANSPORT_HEADER_BYTES - TAG_BYTES;
     if (innerBytes === 0) return 0;
     peer.timers.dataReceived(this.now);
-    return this.checkInner(peer, inner, innerBytes);
+    const result = this.checkInner(peer, inner, innerBytes);
+    if (result > 0) this.last = run;
+    return result;
+  }
+
+  /** Within its first 24 bytes a packet of either family says how long it is and where it comes from. */
+  private startsAlike(one: number, other: number): boolean {
+    const { view } = this.arena;
+    return (
+      view.getInt32(one, true) === view.getInt32(other, true) &&
+      view.getInt32(one + 4, true) === view.getInt32(other + 4, true) &&
+      view.getInt32(one + 8, true) === view.getInt32(other + 8, true) &&
+      view.getInt32(one + 12, true) === view.getInt32(other + 12, true) &&
+      view.getInt32(one + 16, true) === view.getInt32(other + 16, true) &&
+      view.getInt32(one + 20, true) === view.getInt32(other + 20, true)
+    );
   }
 
   private handshake(): number {

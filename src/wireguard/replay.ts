@@ -19,19 +19,30 @@ export class ReplayWindow {
 
   /** Whether `counter` is new and recent enough; it is marked as seen then. */
   accept(counter: number): boolean {
-    const word = Math.floor(counter / 32);
-    if (counter > this.greatest) {
-      const from = Math.floor(this.greatest / 32);
-      const clear = Math.min(word - from, WORDS);
-      for (let i = 1; i <= clear; i++) this.words[(from + i) & WORD_MASK] = 0;
-      this.greatest = counter;
-    } else if (this.greatest - counter > REPLAY_WINDOW) {
-      return false;
-    }
-    const at = word & WORD_MASK;
+    if (counter > this.greatest) this.advance(counter);
+    else if (this.greatest - counter > REPLAY_WINDOW) return false;
+    const at = Math.floor(counter / 32) & WORD_MASK;
     const bit = 1 << (counter & 31);
     const seen = this.words[at] as number;
     this.words[at] = seen | bit;
     return (seen & bit) === 0;
+  }
+
+  /** The `count` counters after the greatest were seen, which they cannot have been before. */
+  acceptNext(count: number): void {
+    const first = this.greatest + 1;
+    this.advance(this.greatest + count);
+    for (let i = 0; i < count; i++) {
+      const counter = first + i;
+      const at = Math.floor(counter / 32) & WORD_MASK;
+      this.words[at] = (this.words[at] as number) | (1 << (counter & 31));
+    }
+  }
+
+  private advance(greatest: number): void {
+    const from = Math.floor(this.greatest / 32);
+    const clear = Math.min(Math.floor(greatest / 32) - from, WORDS);
+    for (let i = 1; i <= clear; i++) this.words[(from + i) & WORD_MASK] = 0;
+    this.greatest = greatest;
   }
 }

@@ -237,6 +237,76 @@ for (const backend of backends) {
   );
 }
 
+for (const backend of backends) {
+  t.test(`${backend.name}: packets alike are sealed and opened as one by one`, async t => {
+    const node = createNodeAead(arena);
+    for (let round = 0; round < 120; round++) {
+      const bytes = randomBytes(32);
+      const [key, single] = [backend.createKey(bytes), node.createKey(bytes)];
+      const length = round < 4 ? round * 32 : randomInt(1430);
+      const count = 1 + randomInt(length === 0 ? 64 : Math.min(64, Math.floor(65_536 / (length + 32))));
+      const stride = length + 16 + 4 * randomInt(5);
+      const counter = [0, 2 ** 32 - 3, 2 ** 48][round % 3] as number;
+      const at = area + 64;
+      const total = (count - 1) * stride + length + 16;
+      arena.u8.set(randomBytes(total), at);
+      // Second pieces follow one another, elsewhere.
+      const [rest, restStride] = [pieces + randomInt(16), Math.max(0, length - 24)];
+      arena.u8.set(randomBytes(count * 1430), rest);
+      const before = arena.u8.slice(at, at + total);
+      key.sealAlike(count, at, stride, length, counter, rest, restStride);
+      backend.runSeals();
+      const sealed = arena.u8.slice(at, at + total);
+      arena.u8.set(before, at);
+      for (let i = 0; i < count; i++)
+        single.seal(at + i * stride, length, counter + i, rest + i * restStride);
+      const expected = arena.u8.slice(at, at + total);
+      t.equal(Buffer.compare(sealed, expected), 0, `round ${round}`);
+      const forged = randomInt(2 * count);
+      if (forged < count) {
+        const i = at + forged * stride + randomInt(length + 16);
+        arena.u8[i] = (arena.u8[i] as number) ^ 16;
+      }
+      const ticket = key.openAlike(count, at, stride, length, counter);
+      t.not(ticket, -1, "an empty batch has room for what a system call gives");
+      backend.runOpens();
+      const offsets = Array.from({ length: count }, (_, i) => backend.opened(ticket + i));
+      const opened = offsets.map(offset => Buffer.from(arena.u8.slice(offset, offset + length)));
+      arena.u8.set(sealed, at);
+      for (let i = 0; i < count; i++) {
+        const plain = node.opened(single.open(at + i * stride, length, counter + i));
+        const right = Buffer.compare(opened[i] as Buffer, arena.u8.subarray(plain, plain + length)) === 0;
+        if (i === forged ? offsets[i] !== -1 : offsets[i] === -1 || !right)
+          t.fail(`round ${round}, packet ${i}`);
+        if (i % 60 === 59) node.runOpens();
+      }
+      node.runOpens();
+      key.destroy();
+      t.throws(() => key.sealAlike(1, at, 0, length, 0, rest, 0), TypeError);
+      t.throws(() => key.openAlike(1, at, 0, length, 0), TypeError);
+    }
+  });
+
+  t.test(`${backend.name}: packets alike that would leave the arena`, async t => {
+    const key = backend.createKey(randomBytes(32));
+    const at = area + 64;
+    for (const [count, stride, restStride] of [
+      [2, ARENA_BYTES, 0],
+      [2, 0, ARENA_BYTES],
+      [3, -64, 0],
+      [3, 0, -64],
+      [3, 1500.5, 0],
+      [3, 0, 0.5],
+      [3, Number.NaN, 0],
+      [64, 2 ** 31, 0],
+    ] as const) {
+      t.throws(() => key.sealAlike(count, at, stride, 1000, 0, pieces, restStride), RangeError);
+      if (restStride === 0) t.throws(() => key.openAlike(count, at, stride, 1000, 0), RangeError);
+    }
+    key.destroy();
+  });
+}
+
 const repeated = (word: Uint8Array): Buffer => Buffer.concat([word, word]);
 
 for (const backend of backends.filter(({ name }) => name !== "node" && name !== "openssl-evp")) {
@@ -270,9 +340,9 @@ for (const backend of backends.filter(({ name }) => name !== "node" && name !== 
 
 t.test("the self-test catches a backend that is wrong", async t => {
   const good = createNodeAead(arena);
-  const dead = { seal: () => {}, open: () => 0, destroy: () => {} };
+  const none = { seal: () => {}, open: () => 0, sealAlike: () => {}, openAlike: () => 0, destroy: () => {} };
   for (const backend of backends) selfTest(arena, backend);
-  t.throws(() => selfTest(arena, { ...good, createKey: () => dead }), /wrong ciphertext/);
+  t.throws(() => selfTest(arena, { ...good, createKey: () => none }), /wrong ciphertext/);
   t.throws(() => selfTest(arena, { ...good, opened: () => 0 }), /took a wrong tag/);
   t.throws(() => selfTest(arena, { ...good, opened: () => -1 }), /wrong plaintext/);
   const long = (bytes: Uint8Array): Key => {
@@ -281,7 +351,7 @@ t.test("the self-test catches a backend that is wrong", async t => {
       key.seal(offset, length, counter);
       if (length > 1000) arena.u8[offset + 960] = (arena.u8[offset + 960] as number) ^ 1;
     };
-    return { seal, open: (...args) => key.open(...args), destroy: () => key.destroy() };
+    return { ...none, seal, open: (...args) => key.open(...args), destroy: () => key.destroy() };
   };
   t.throws(() => selfTest(arena, { ...good, createKey: long }), /wrong ciphertext in a batch/);
 });

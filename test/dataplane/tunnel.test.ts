@@ -13,6 +13,10 @@ interface Sent {
   endpoint: number;
 }
 
+/** Of packets alike. */
+const HEADER_BYTES = 40;
+const TEXT_BYTES = 1000;
+
 /** A tunnel whose socket and device are the test's: sealing adds 32 bytes and marks the datagram. */
 function setUp() {
   const arena = new Arena(1 << 20);
@@ -45,6 +49,10 @@ function setUp() {
       if (session) unsealed.push(offset);
       return session ? length + 32 : 0;
     },
+    sealAlike: (_peer: Peer, offset: number, stride: number, count: number) => {
+      for (let i = 0; i < count; i++) unsealed.push(offset + i * stride);
+      return count;
+    },
     runSeals: () => {
       for (const offset of unsealed.splice(0)) arena.u8[offset - 16] = arena.u8[offset] as number;
     },
@@ -70,6 +78,14 @@ function setUp() {
     link.commit(length, 0, 40);
     return true;
   };
+  const text = arena.reserve(128 * TEXT_BYTES);
+  /** As many of `count` packets alike as the link takes at once, the first of which begins with `mark`. */
+  const putAlike = (link: PeerLink, mark: number, count: number): number => {
+    const at = link.reserve(HEADER_BYTES + TEXT_BYTES);
+    if (at === -1) return 0;
+    arena.u8[at] = mark;
+    return link.commitGathered(HEADER_BYTES, text, TEXT_BYTES, count);
+  };
   return {
     tunnel,
     sent,
@@ -77,6 +93,7 @@ function setUp() {
     writable,
     addPeer,
     put,
+    putAlike,
     setRoom: (bytes: number) => {
       room = bytes;
     },
@@ -169,4 +186,47 @@ t.test("a packet without a session is the device's, and takes no place in the ru
     sent.flatMap(run => run.bytes),
     [2],
   );
+});
+
+t.test("packets alike fill the run that is open, and as many more begin another", async t => {
+  const { tunnel, sent, addPeer, put, putAlike } = setUp();
+  const link = addPeer(1);
+  for (let i = 0; i < 3; i++) put(link, i, HEADER_BYTES + TEXT_BYTES);
+  // 61 would do by number, but 65,507 bytes are 61 datagrams in all.
+  t.equal(putAlike(link, 10, 100), 58);
+  t.equal(sent.length, 0, "what fills it waits, as any datagram does");
+  t.equal(putAlike(link, 70, 42), 42, "the first of them ended the run before");
+  tunnel.flush(0);
+  t.same(
+    sent.map(({ bytes }) => bytes.length),
+    [61, 42],
+  );
+  t.same(sent.flatMap(({ bytes }) => bytes).slice(0, 5), [0, 1, 2, 10, 10]);
+});
+
+t.test("packets alike after one that ends a run, of another peer, without a session, or blocked", async t => {
+  const { tunnel, sent, addPeer, put, putAlike, setSession, setRoom } = setUp();
+  const [one, two] = [addPeer(1), addPeer(2)];
+  put(one, 1, 1400);
+  t.equal(putAlike(one, 2, 5), 1, "shorter: it is the run's last");
+  t.equal(sent.length, 1);
+  put(one, 3, 900);
+  t.equal(putAlike(one, 4, 5), 5, "longer: it begins another");
+  t.equal(putAlike(two, 5, 5), 5, "and so does another peer");
+  setSession(false);
+  t.equal(putAlike(two, 6, 5), 1, "the device keeps it");
+  setSession(true);
+  tunnel.flush(0);
+  t.same(
+    sent.slice(1).map(({ endpoint, bytes }) => [endpoint, ...bytes]),
+    [
+      [1, 3],
+      [1, 4, 4, 4, 4, 4],
+      [2, 5, 5, 5, 5, 5],
+    ],
+  );
+  setRoom(0);
+  t.equal(putAlike(one, 7, 5), 5);
+  t.equal(putAlike(two, 8, 5), 1, "the socket is full: it is lost as on any full queue");
+  t.equal(putAlike(two, 9, 5), 0, "and no more is taken");
 });

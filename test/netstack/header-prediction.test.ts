@@ -1,6 +1,6 @@
 /**
- * Header prediction (`tcp/header-prediction.ts`): the short way must come to what the usual way comes to. Two stacks get the same
- * segments, one of them with checksums to verify, which keeps it on the usual way.
+ * Header prediction (`tcp/header-prediction.ts`): the short way must come to what the usual way comes to. Three stacks get the
+ * same segments: one by one; those of equal length together; and with checksums to verify, which keeps to the usual way.
  */
 import t from "tap";
 import type { Counters } from "../../src/netstack/counters.js";
@@ -13,19 +13,21 @@ const REACH = 6;
 
 type Options = ConstructorParameters<typeof RawPeer>[0];
 
-class Pair {
+class Trio {
   readonly short: RawPeer;
+  readonly together: RawPeer;
   readonly usual: RawPeer;
 
   /** @param establish null: left to the caller */
   constructor(options: Options, establish: Parameters<RawPeer["establish"]>[0] | null) {
     this.short = new RawPeer(options);
+    this.together = new RawPeer(options);
     this.usual = new RawPeer(options);
-    if (establish !== null) for (const peer of this.both) peer.establish(establish);
+    if (establish !== null) for (const peer of this.all) peer.establish(establish);
   }
 
-  get both(): readonly RawPeer[] {
-    return [this.short, this.usual];
+  get all(): readonly RawPeer[] {
+    return [this.short, this.together, this.usual];
   }
 
   batch(specs: readonly SegmentSpec[]): void {
@@ -33,16 +35,34 @@ class Pair {
       this.short.inject(this.short.segment(spec), true);
       this.usual.inject(this.usual.segment(spec), false);
     }
-    for (const peer of this.both) peer.dispatch();
+    let alike: Uint8Array[] = [];
+    for (const packet of specs.map(spec => this.together.segment(spec))) {
+      if (alike.length > 0 && packet.length !== alike[0]?.length) {
+        this.together.injectAlike(alike);
+        alike = [];
+      }
+      alike.push(packet);
+    }
+    this.together.injectAlike(alike);
+    for (const peer of this.all) peer.dispatch();
   }
 
-  /** Everything that anybody could tell the two apart by. */
+  /** Everything that anybody could tell a short way from the usual one by. */
   states(): [unknown, unknown] {
-    return [state(this.short), state(this.usual)];
+    const usual = seen(this.usual);
+    return [
+      [seen(this.short), untimed(seen(this.together))],
+      [usual, untimed(usual)],
+    ];
   }
 }
 
-function state(peer: RawPeer): unknown {
+/** Several segments at once are acknowledged at once: no time is set by which the first one is at the latest. */
+function untimed(state: ReturnType<typeof seen>): object {
+  return { ...state, wakeAt: null, ackAt: state.ackNow === true ? null : state.ackAt };
+}
+
+function seen(peer: RawPeer): { ackNow?: boolean; ackAt?: number; [name: string]: unknown } {
   const { connection: c, closed } = peer;
   const packets = peer.packets.map(packet => Buffer.from(packet).toString("hex"));
   const counters = { ...peer.stack.counters, tcpPredicted: 0 } satisfies Counters;
@@ -57,7 +77,9 @@ function state(peer: RawPeer): unknown {
     lastHeardAt: c.lastHeardAt,
     wakeAt: peer.stack.pollAt(),
     snd: [snd.una, snd.nxt, snd.wnd, snd.wl1, snd.wl2, snd.maxWnd, c.sendTimer],
-    rcv: [rcv.nxt, rcv.edge, rcv.ackNow, rcv.ackAt, rcv.duplicatesOwed, rcv.finSeen],
+    ackNow: rcv.ackNow,
+    ackAt: rcv.ackAt,
+    rcv: [rcv.nxt, rcv.edge, rcv.duplicatesOwed, rcv.finSeen],
     text: Buffer.from(peer.read()).toString("hex"),
   };
 }
@@ -113,14 +135,14 @@ for (const family of [4, 6] as const) {
       for (let seed = 1; seed <= 150; seed++) {
         const random = Prng.numbered(seed);
         const timestamps = random.between(0, 7) === 0;
-        const pair = new Pair(
+        const trio = new Trio(
           { family, ringBytes: random.between(0, 1) === 0 ? 65_536 : 4_096 },
           { sack: random.between(0, 3) > 0, scale: 2, timestamps },
         );
         const at = { seq: 1, ack: 1, window: 20_000 };
         for (let batch = 0; batch < 40; batch++) {
           if (random.between(0, 5) === 0)
-            for (const peer of pair.both) if (!peer.sendRing.aborted) peer.write("question");
+            for (const peer of trio.all) if (!peer.sendRing.aborted) peer.write("question");
           const specs: SegmentSpec[] = [];
           for (let i = random.between(1, 12); i > 0; i--) {
             let spec = next(random, at);
@@ -132,9 +154,9 @@ for (const family of [4, 6] as const) {
               spec = { ...spec, seq: (spec.seq as number) + (spec.data?.length ?? 0) };
             }
           }
-          pair.batch(specs);
-          const [, usual] = pair.both as [RawPeer, RawPeer];
-          const [mine, its] = pair.states();
+          trio.batch(specs);
+          const { usual } = trio;
+          const [mine, its] = trio.states();
           if (JSON.stringify(mine) !== JSON.stringify(its)) {
             t.same(mine, its, `seed ${seed}, batch ${batch}`);
             return;
@@ -144,15 +166,16 @@ for (const family of [4, 6] as const) {
             at.ack = (usual.connection.snd.nxt - usual.irs) | 0;
           }
           const ms = random.between(0, 3) === 0 ? random.between(0, 300) : 0;
-          for (const peer of pair.both) {
+          for (const peer of trio.all) {
             peer.packets = [];
             peer.gsoSizes = [];
             peer.step(ms);
           }
         }
-        predicted += pair.short.stack.counters.tcpPredicted;
-        all += pair.short.stack.counters.packetsIn;
-        t.equal(pair.usual.stack.counters.tcpPredicted, 0);
+        predicted += trio.short.stack.counters.tcpPredicted;
+        t.equal(trio.together.stack.counters.tcpPredicted, trio.short.stack.counters.tcpPredicted);
+        all += trio.short.stack.counters.packetsIn;
+        t.equal(trio.usual.stack.counters.tcpPredicted, 0);
       }
       t.ok(predicted > all / 10, `${predicted} of ${all} took the short way`);
     },
@@ -160,21 +183,22 @@ for (const family of [4, 6] as const) {
 }
 
 t.test("a batch of a download takes the short way but for its first and last segment", async t => {
-  const pair = new Pair({ ringBytes: 1 << 20 }, { sack: true, scale: 7 });
+  const trio = new Trio({ ringBytes: 1 << 20 }, { sack: true, scale: 7 });
   const specs = Array.from({ length: 44 }, (_, i) => ({
     flags: i === 43 ? "P." : ".",
     seq: 1 + i * SEGMENT,
     ack: 1,
     data: pattern(SEGMENT),
   }));
-  pair.batch(specs);
-  t.equal(pair.short.stack.counters.tcpPredicted, 42);
-  t.same(...pair.states());
+  trio.batch(specs);
+  t.equal(trio.short.stack.counters.tcpPredicted, 42);
+  t.equal(trio.together.stack.counters.tcpPredicted, 42);
+  t.same(...trio.states());
 });
 
 t.test("RFC 3168 §6.1.3: marks in a row are all seen", async t => {
-  const pair = new Pair({}, null);
-  for (const peer of pair.both) {
+  const trio = new Trio({}, null);
+  for (const peer of trio.all) {
     peer.send({ flags: "SEW", options: synOptions({ sack: true }) });
     peer.sent();
     peer.send({ flags: ".", seq: 1, ack: 1 });
@@ -186,15 +210,15 @@ t.test("RFC 3168 §6.1.3: marks in a row are all seen", async t => {
     marked: true,
     data: pattern(SEGMENT),
   }));
-  pair.batch(specs);
-  t.equal(pair.short.stack.counters.tcpEcnMarked, 4);
-  t.same(...pair.states());
+  trio.batch(specs);
+  t.equal(trio.short.stack.counters.tcpEcnMarked, 4);
+  t.same(...trio.states());
 });
 
 t.test("the ring's owner lets go in the middle of a batch: reset, by either way", async t => {
-  const pair = new Pair({}, { sack: true });
-  for (const peer of pair.both) {
-    const trusted = peer === pair.short;
+  const trio = new Trio({}, { sack: true });
+  for (const peer of trio.all) {
+    const trusted = peer !== trio.usual;
     for (let i = 0; i < 4; i++) {
       if (i === 2) peer.receiveRing.abort();
       peer.inject(
@@ -204,20 +228,20 @@ t.test("the ring's owner lets go in the middle of a batch: reset, by either way"
     }
     peer.dispatch();
   }
-  t.equal(pair.short.closed, "reset");
-  t.same(...pair.states());
+  t.equal(trio.short.closed, "reset");
+  t.same(...trio.states());
 });
 
 t.test("RFC 9293 §3.10.7.4, eighth step: a FIN that came early counts once its gap is filled", async t => {
-  const pair = new Pair({}, { sack: true });
-  for (const peer of pair.both) {
+  const trio = new Trio({}, { sack: true });
+  for (const peer of trio.all) {
     peer.write("question");
     peer.dispatch();
   }
   const at = (i: number): number => 1 + i * SEGMENT;
   const plain = (i: number): SegmentSpec => ({ flags: ".", seq: at(i), ack: 9, data: pattern(SEGMENT) });
   // It was sent before the question was heard, and tells no window: what is behind it was sent again.
-  pair.batch([plain(0), { ...plain(3), flags: "F.", ack: 1 }, plain(1), plain(2)]);
-  t.equal(pair.usual.connection?.state, "CLOSE-WAIT");
-  t.same(...pair.states());
+  trio.batch([plain(0), { ...plain(3), flags: "F.", ack: 1 }, plain(1), plain(2)]);
+  t.equal(trio.usual.connection?.state, "CLOSE-WAIT");
+  t.same(...trio.states());
 });

@@ -34,6 +34,26 @@ t.test("RFC 6479: the replay window against a naive set, 3 million steps", async
   t.pass();
 });
 
+t.test("RFC 6479: several counters in a row are one after the other", async t => {
+  const random = new SeededRandom(6);
+  for (const base of [0, 2 ** 32 - 3000, 2 ** 48]) {
+    const [one, several] = [new ReplayWindow(), new ReplayWindow()];
+    for (const window of [one, several]) window.accept(base);
+    for (let step = 0; step < 300; step++) {
+      const count = 1 + (random.uint32() % (step % 20 === 0 ? 9000 : 64));
+      for (let i = 1; i <= count; i++) one.accept(several.greatest + i);
+      several.acceptNext(count);
+      t.equal(several.greatest, one.greatest);
+      // Some are seen again, some are not yet.
+      const from = Math.max(0, one.greatest - WINDOW - 100);
+      for (let i = 0; i < 50; i++) {
+        const counter = from + (random.uint32() % (WINDOW + 400));
+        if (several.accept(counter) !== one.accept(counter)) t.fail(`base ${base}, counter ${counter}`);
+      }
+    }
+  }
+});
+
 t.test("RFC 6479: edges", async t => {
   const window = new ReplayWindow();
   t.ok(window.accept(0));

@@ -76,6 +76,9 @@ export class Host {
   ask: (peer: Peer) => boolean = () => false;
   /** Told of each inner packet before the next datagram is looked at. */
   onPacket: () => void = () => {};
+  /** Whether packets alike are taken together, and how many were. */
+  asksForAlike = true;
+  alike = 0;
   /** Inner packets that came in, and from whom. */
   readonly received: { from: Peer; bytes: Uint8Array }[] = [];
   readonly events: string[] = [];
@@ -157,15 +160,24 @@ export class Host {
     let result: number;
     do {
       result = this.device.next();
-      if (result > 0) {
-        const { receivedAt } = this.device;
-        const bytes = this.arena.u8.slice(receivedAt, receivedAt + result);
-        this.received.push({ from: this.device.receivedFrom as Peer, bytes });
-        this.onPacket();
-      }
       this.results.push(result < 0 ? dropReasonName(result) : result);
+      if (result <= 0) continue;
+      const from = this.device.receivedFrom as Peer;
+      this.take(from, this.device.receivedAt, result);
+      const alike = this.asksForAlike ? this.device.nextAlike() : 0;
+      this.alike += alike;
+      const { receivedAt, receivedStride } = this.device;
+      for (let i = 0; i < alike && this.device.receivedFrom === from; i++) {
+        this.results.push(result);
+        this.take(from, receivedAt + i * receivedStride, result);
+      }
     } while (this.device.hasNext);
     return result;
+  }
+
+  private take(from: Peer, at: number, length: number): void {
+    this.received.push({ from, bytes: this.arena.u8.slice(at, at + length) });
+    this.onPacket();
   }
 
   /** As the kernel: the address that the record names if it is ours, else the one it picks. */

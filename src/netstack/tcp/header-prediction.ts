@@ -12,9 +12,9 @@ import { TCP_ACK, TCP_HEADER_BYTES, tcpSequence } from "../../wire/index.js";
 import type { Link } from "../link.js";
 import type { Packet } from "../packet.js";
 import type { TcpConnection } from "./connection.js";
-import { takeText } from "./input.js";
+import { takeTexts } from "./input.js";
 import type { Segment } from "./segment.js";
-import { seqLt } from "./seq.js";
+import { type Seq, seqAdd, seqLt } from "./seq.js";
 
 /** IPv6's ten, then the ports, the acknowledgment, and lengths, flags and window. */
 const MOST_WORDS = 13;
@@ -61,29 +61,37 @@ export class HeaderPrediction {
     this.packetBytes = ipBytes + TCP_HEADER_BYTES + segment.length;
   }
 
-  /** Takes the packet in [offset, offset + length) if it is the one expected. False: it goes the usual way. */
-  take(link: Link, offset: number, length: number, now: Milliseconds): boolean {
+  /**
+   * Takes those of `count` packets of `length` bytes, each `stride` bytes after the one before, that are the ones expected:
+   * the first so many, which it returns. With the next one it is the usual way.
+   */
+  take(link: Link, offset: number, length: number, stride: number, count: number, now: Milliseconds): number {
     const c = this.connection;
-    if (c === null || length !== this.packetBytes || c.state !== "ESTABLISHED" || c.link !== link)
-      return false;
-    if (!this.repeatsHeaders(offset)) return false;
+    if (c === null || length !== this.packetBytes || c.state !== "ESTABLISHED" || c.link !== link) return 0;
     const { rcv, snd } = c;
-    const tcp = offset + this.ipBytes;
-    const seq = tcpSequence(this.arena.view, tcp);
-    if (seq !== rcv.nxt || snd.outstanding !== 0) return false;
-    c.context.counters.tcpPredicted++;
+    if (snd.outstanding !== 0) return 0;
+    const headerBytes = this.ipBytes + TCP_HEADER_BYTES;
+    const textBytes = length - headerBytes;
+    let alike = 0;
+    while (alike < count && this.repeatsHeaders(offset + alike * stride, seqAdd(rcv.nxt, alike * textBytes)))
+      alike++;
+    if (alike === 0) return 0;
+    const taken = takeTexts(c, offset + headerBytes, textBytes, stride, alike, now);
+    if (taken === 0) return 0;
+    c.context.counters.tcpPredicted += taken;
     c.lastHeardAt = Math.floor(now);
-    snd.wl1 = seq;
-    takeText(c, seq, tcp + TCP_HEADER_BYTES, length - this.ipBytes - TCP_HEADER_BYTES, now);
+    // Of the last one.
+    snd.wl1 = seqAdd(rcv.nxt, -textBytes);
     c.wantTurn();
-    return true;
+    return taken;
   }
 
-  private repeatsHeaders(offset: number): boolean {
+  private repeatsHeaders(offset: number, seq: Seq): boolean {
     const { view } = this.arena;
     const { words } = this;
     const ipWords = this.ipBytes >> 2;
     const tcp = offset + this.ipBytes;
+    if (tcpSequence(view, tcp) !== seq) return false;
     if (view.getInt32(tcp) !== words[ipWords] || view.getInt32(tcp + 8) !== words[ipWords + 1]) return false;
     if (view.getInt32(tcp + 12) !== words[ipWords + 2]) return false;
     for (let i = 0; i < ipWords; i++) if (view.getInt32(offset + 4 * i) !== words[i]) return false;

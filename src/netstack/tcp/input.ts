@@ -202,13 +202,7 @@ function takeTextOf(c: TcpConnection, segment: Segment, now: Milliseconds): void
 }
 
 /** Arena bytes [offset, offset + length) from sequence number `seq` on; what of them is in the window. */
-export function takeText(
-  c: TcpConnection,
-  seq: Seq,
-  offset: number,
-  length: number,
-  now: Milliseconds,
-): void {
+function takeText(c: TcpConnection, seq: Seq, offset: number, length: number, now: Milliseconds): void {
   if (c.receive?.aborted === true) {
     // The ring's owner let go of it: nobody will ever read this (RFC 9293 §3.6, RFC 1122 §4.2.2.13).
     c.abort();
@@ -216,6 +210,26 @@ export function takeText(
   }
   c.bytesIn += c.rcv.takeText(seq, offset, length, now);
   if (c.rcv.ackAt >= 0) c.armAck();
+}
+
+/**
+ * As `takeText`, of `count` texts that go on where the one before ends, from RCV.NXT on, each `stride` bytes after the one
+ * before. Returns how many of them were taken, the others not even in part.
+ */
+export function takeTexts(
+  c: TcpConnection,
+  offset: number,
+  length: number,
+  stride: number,
+  count: number,
+  now: Milliseconds,
+): number {
+  // The usual way ends the connection.
+  if (c.receive?.aborted === true) return 0;
+  const taken = c.rcv.takeTexts(offset, length, stride, count, now);
+  c.bytesIn += taken * length;
+  if (c.rcv.ackAt >= 0) c.armAck();
+  return taken;
 }
 
 /** Eighth step: FIN, once everything before it has arrived. */

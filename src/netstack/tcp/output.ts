@@ -32,12 +32,9 @@ import type { TcpConnection } from "./connection.js";
 import { MIN_GATHERED_BYTES } from "./constants.js";
 import { type Seq, seqAdd } from "./seq.js";
 
-/** Offsets in the TCP header. */
-const SEQUENCE_AT = 4;
+/** In the TCP header. */
 const CHECKSUM_AT = 16;
 const sackBlocks = new Int32Array(8);
-/** Headers that several segments have in common, as words of memory: IPv6's ten and TCP's five at most. */
-const commonWords = new Int32Array(15);
 
 export class HeaderTemplate {
   readonly ipBytes: number;
@@ -150,30 +147,31 @@ export function sendData(
 function sendAlike(c: TcpConnection, seq: Seq, length: number): number {
   const { rcv, snd, ecn, attachment } = c;
   const { mss } = snd;
-  if (rcv.timestamps || !c.omitsChecksum) return 0;
   const { link } = attachment;
-  const { view } = c.context.arena;
-  const { ipBytes } = c.template;
-  const headerBytes = ipBytes + TCP_HEADER_BYTES;
+  if (rcv.timestamps || !c.omitsChecksum || link.commitGathered === undefined) return 0;
+  const headerBytes = c.template.ipBytes + TCP_HEADER_BYTES;
   let done = 0;
-  for (; length - done > mss; done += mss) {
-    const text = textInPlace(c, seqAdd(seq, done), mss);
+  while (length - done > mss) {
+    const next = seqAdd(seq, done);
+    const text = textInPlace(c, next, mss);
     if (text === -1) break;
     const at = attachment.reserve(headerBytes + mss);
     if (at === -1) break;
-    if (done === 0) {
-      writeTcpHeader(c, at, seq, TCP_HEADER_BYTES, TCP_ACK, ecn.enabled);
-      writeIp(c, at, TCP_HEADER_BYTES + mss, ecn.enabled);
-      for (let i = 0; i < headerBytes; i += 4) commonWords[i >> 2] = view.getInt32(at + i, true);
-    } else {
-      for (let i = 0; i < headerBytes; i += 4) view.setInt32(at + i, commonWords[i >> 2] as number, true);
-      view.setInt32(at + ipBytes + SEQUENCE_AT, seqAdd(seq, done));
-    }
-    c.context.counters.packetsOut++;
-    link.commitGathered?.(headerBytes, 0, text, mss);
+    writeTcpHeader(c, at, next, TCP_HEADER_BYTES, TCP_ACK, ecn.enabled);
+    writeIp(c, at, TCP_HEADER_BYTES + mss, ecn.enabled);
+    const taken = link.commitGathered(headerBytes, text, mss, fullSegments(c, next, length - done));
+    c.context.counters.packetsOut += taken;
+    done += taken * mss;
   }
   if (done > 0 && rcv.duplicatesOwed === 0) rcv.onAckSent();
   return done;
+}
+
+/** How many full segments, without the last one of `length` bytes, lie in one piece from `seq` on. */
+function fullSegments(c: TcpConnection, seq: Seq, length: number): number {
+  const { ring, mss } = c.snd;
+  if (ring === null) return 0;
+  return (ring.contiguous(c.snd.positionOf(seq), length - 1) / mss) | 0;
 }
 
 /** @param gsoSize payload of each of the pieces that a super-segment is cut into, else 0 */
@@ -197,7 +195,7 @@ function sendSegment(
   if (rcv.timestamps) {
     writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, timestampNow(c, now), rcv.tsRecent);
   }
-  const text = textInPlace(c, seq, length);
+  const text = gsoSize > 0 ? -1 : textInPlace(c, seq, length);
   if (length > 0 && text === -1) snd.ring?.copyOut(snd.positionOf(seq), at + ipBytes + headerBytes, length);
   // Duplicate ACKs and SACK blocks need a segment without data.
   if (rcv.duplicatesOwed === 0) rcv.onAckSent();
@@ -270,5 +268,5 @@ function finish(
   }
   counters.packetsOut++;
   if (text === -1) link.commit(ipBytes + segmentBytes, gsoSize, ipBytes + tcpBytes);
-  else link.commitGathered?.(ipBytes + tcpBytes, gsoSize, text, payloadBytes);
+  else link.commitGathered?.(ipBytes + tcpBytes, text, payloadBytes, 1);
 }

@@ -138,7 +138,7 @@ export class Receiver {
       this.ackNow = true;
       return 0;
     }
-    if (length > this.mss) this.mss = Math.min(length, this.offeredMss);
+    this.noteSize(length);
     const start = seqAdd(seq, skip);
     return start === this.nxt
       ? this.takeInOrder(this.ring, offset + skip, usable, now)
@@ -158,9 +158,30 @@ export class Receiver {
       this.ackNow = true;
     }
     this.nxt = seqAdd(this.nxt, moved);
-    this.oweAck(length, now);
+    this.oweAck(length, 1, now);
     ring.advance(moved);
     return moved;
+  }
+
+  /**
+   * As many of `count` texts as the window and the ring have room for, when nothing has arrived ahead of them: each begins
+   * where the one before ends, the first at RCV.NXT, and lies `stride` bytes after it.
+   * @returns how many were taken
+   */
+  takeTexts(offset: number, length: number, stride: number, count: number, now: Milliseconds): number {
+    const { ring } = this;
+    if (ring === null || this.assembler.count > 0) return 0;
+    const placed = ring.placeSeveral(offset, length, stride, Math.min(count, Math.floor(this.wnd / length)));
+    if (placed === 0) return 0;
+    this.noteSize(length);
+    this.nxt = seqAdd(this.nxt, placed * length);
+    this.oweAck(length, placed, now);
+    ring.advance(placed * length);
+    return placed;
+  }
+
+  private noteSize(length: number): void {
+    if (length > this.mss) this.mss = Math.min(length, this.offeredMss);
   }
 
   private takeAhead(ring: Ring, seq: Seq, offset: number, length: number): number {
@@ -193,10 +214,10 @@ export class Receiver {
   }
 
   /** Every second full segment at once, a lone small one within 40 ms. */
-  private oweAck(length: number, now: Milliseconds): void {
-    this.unacknowledged += length;
+  private oweAck(length: number, segments: number, now: Milliseconds): void {
+    this.unacknowledged += length * segments;
     if (this.quickAcks > 0) {
-      this.quickAcks--;
+      this.quickAcks = Math.max(0, this.quickAcks - segments);
       this.ackNow = true;
     } else if (this.unacknowledged >= 2 * this.mss) {
       this.ackNow = true;

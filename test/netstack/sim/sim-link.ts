@@ -8,6 +8,7 @@
 import type { Milliseconds } from "../../../src/base/index.js";
 import type { ChecksumMode, Link } from "../../../src/netstack/index.js";
 import { finishSum, foldSum, sumBytes } from "../../../src/wire/index.js";
+import { goOn } from "../raw-peer.js";
 import type { Prng } from "./prng.js";
 import type { Witness } from "./witness.js";
 import type { Host, World } from "./world.js";
@@ -109,10 +110,18 @@ export class SimLink implements Link {
     return this.out;
   }
 
-  commitGathered(headerBytes: number, gsoSize: number, text: number, textBytes: number): void {
-    this.world.arena.u8.copyWithin(this.out + headerBytes, text, text + textBytes);
-    this.world.borrow(text, textBytes);
-    this.commit(headerBytes + textBytes, gsoSize, headerBytes);
+  /** Some of them, and at times all. */
+  commitGathered(headerBytes: number, text: number, textBytes: number, count: number): number {
+    const { arena } = this.world;
+    const taken = Math.min(count, 1 + (this.packetsSent & 15));
+    for (let i = 0; i < taken; i++) {
+      const start = text + i * textBytes;
+      arena.u8.copyWithin(this.out + headerBytes, start, start + textBytes);
+      this.world.borrow(start, textBytes);
+      this.commit(headerBytes + textBytes, 0, headerBytes);
+      goOn(arena, this.out + headerBytes, textBytes);
+    }
+    return taken;
   }
 
   commit(bytes: number, gsoSize: number, headerBytes: number): void {
