@@ -132,7 +132,8 @@ export function checkPackets(
   head: number,
   tail: number,
 ): void {
-  if (!(count >= 1 && count <= SLOTS && length >= 0 && (stride | 0) === stride && stride >= 0))
+  const isInteger = (count | 0) === count && (stride | 0) === stride;
+  if (!(isInteger && count >= 1 && count <= SLOTS && length >= 0 && stride >= 0))
     throw new RangeError(`${count} packets of ${length} bytes, ${stride} bytes apart, cannot be`);
   checkRange(arena, offset, (count - 1) * stride + length, head, tail);
 }

@@ -14,8 +14,9 @@ const MAX_SEGMENTS = 64;
 export const MAX_DATAGRAM_BYTES = 65_507;
 /** WireGuard's, of a transport message. */
 export const HEADER_BYTES = 16;
+export const TAG_BYTES = 16;
 /** Padding to 16 and the tag. */
-export const TRAILER_BYTES = 31;
+export const TRAILER_BYTES: number = 15 + TAG_BYTES;
 /** Where one that does not fit any more is built, before it becomes the first. */
 const SPARE_BYTES = 65_536;
 
@@ -47,9 +48,13 @@ export class DatagramRun {
 
   /** How many datagrams of `length` bytes to `peer` may follow; none after the first one that is shorter. */
   roomFor(peer: Peer, length: number): number {
-    if (this.segments === 0) return MAX_SEGMENTS;
+    const most = Math.min(
+      MAX_SEGMENTS - this.segments,
+      Math.floor((MAX_DATAGRAM_BYTES - this.bytes) / length),
+    );
+    if (this.segments === 0) return most;
     if (this.closed || peer !== this.peer || length > this.segmentBytes) return 0;
-    return Math.min(MAX_SEGMENTS - this.segments, Math.floor((MAX_DATAGRAM_BYTES - this.bytes) / length));
+    return length < this.segmentBytes ? Math.min(1, most) : most;
   }
 
   /** `count` datagrams of `length` bytes each, for which there was room, are there now. */

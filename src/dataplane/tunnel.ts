@@ -19,7 +19,7 @@ import { type Stack, TimerHeap } from "../netstack/index.js";
 import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
 import type { Bind } from "./bind.js";
 import type { Context } from "./context.js";
-import { DatagramRun, HEADER_BYTES, MAX_DATAGRAM_BYTES, TRAILER_BYTES } from "./datagram-run.js";
+import { DatagramRun, HEADER_BYTES, MAX_DATAGRAM_BYTES, TAG_BYTES, TRAILER_BYTES } from "./datagram-run.js";
 import { writeEchoRequest } from "./echo-request.js";
 import { FirstPieces } from "./first-pieces.js";
 import type { Machine, Source } from "./loop.js";
@@ -116,25 +116,36 @@ export class Tunnel implements Source, Machine, DatagramOutput {
   /** [first, first + total) are datagrams of `segmentBytes` each, from the record at `endpoint`. */
   take(first: number, total: number, segmentBytes: number, endpoint: number, now: Milliseconds): void {
     const { device, stack } = this;
+    const { received } = device;
     device.receive(first, total, segmentBytes, endpoint, now);
     while (device.hasNext) {
       const length = device.next();
       if (length <= 0) continue;
-      const peer = device.receivedFrom as Peer;
+      const peer = received.from as Peer;
       const link = peer.context as PeerLink | null;
       if (link === null) continue;
       // The AEAD tag vouches for every byte, so the inner transport checksum need not be verified.
-      stack.process(link, device.receivedAt, length, now, true);
-      // Whoever is told of a packet may remove the peer, and then nobody has sent the others.
-      for (
-        let left = device.nextAlike(), at = device.receivedAt;
-        left > 0 && device.receivedFrom === peer;
-      ) {
-        const taken = stack.processAlike(link, at, length, device.receivedStride, left, now);
-        at += taken * device.receivedStride;
-        left -= taken;
-      }
+      stack.process(link, received.at, length, now, true);
+      const alike = device.nextAlike();
+      this.takeAlike(peer, link, received.at, length, alike, now);
     }
+  }
+
+  /** `count` packets of `length` bytes from arena byte `at` on. */
+  private takeAlike(
+    peer: Peer,
+    link: PeerLink,
+    at: number,
+    length: number,
+    count: number,
+    now: Milliseconds,
+  ): void {
+    const { stack } = this;
+    const { received } = this.device;
+    const { stride } = received;
+    // Whoever is told of a packet may remove the peer or its link, and then nobody has sent the others.
+    for (let i = 0; i < count && received.from === peer && peer.context === link; )
+      i += stack.processAlike(link, at + i * stride, length, stride, count - i, now);
   }
 
   // ---- outgoing ----
@@ -167,8 +178,10 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     if (length === 0) return 1;
     this.append(peer, at - HEADER_BYTES, length);
     // It may have left by now, and what follows begins a run then, as any packet does.
-    const alike = run.segments === 0 || this.blocked ? 0 : Math.min(count - 1, run.roomFor(peer, length));
-    if (alike <= 0) return 1;
+    const room = run.segments === 0 || this.blocked ? 0 : run.roomFor(peer, length);
+    const alike = Math.min(count - 1, room);
+    // Padding would lie behind the packet, which then has to be in one piece.
+    if (alike <= 0 || length !== HEADER_BYTES + bytes + TAG_BYTES) return 1;
     firstPieces.repeat(run.at, length, alike, text + textBytes, textBytes);
     const sealed = device.sealAlike(peer, run.at, length, alike, bytes, rest + textBytes, textBytes, now);
     run.add(peer, length, sealed);

@@ -109,8 +109,10 @@ export class Stack {
     now: Milliseconds,
   ): number {
     const predicted = this.tcp.prediction.take(link, offset, length, stride, count, now);
-    this.counters.packetsIn += predicted;
-    if (predicted > 0) return predicted;
+    if (predicted > 0) {
+      this.counters.packetsIn += predicted;
+      return predicted;
+    }
     this.processUsually(link, offset, length, now, true);
     return 1;
   }

@@ -26,7 +26,7 @@ import { IndexTable } from "./index-table.js";
 import { clamp } from "./noise.js";
 import { Peer } from "./peer.js";
 import type { DatagramOutput, DeviceEvents, PeerHost } from "./peer-host.js";
-import { Receiver } from "./receiver.js";
+import { type Received, Receiver } from "./receiver.js";
 import { Schedule } from "./schedule.js";
 import { TimestampSource } from "./tai64n.js";
 import type { PeerTimers } from "./timers.js";
@@ -104,7 +104,8 @@ export class Device implements PeerHost {
     this.allowedIps = new AllowedIps<Peer>(arena);
     this.identity = createIdentity(crypto, random, config.privateKey);
     this.gate = new HandshakeGate(this, publicKey => this.lookup(publicKey));
-    this.receiver = new Receiver(arena, crypto, this.indexes, this.allowedIps, this.gate, this.counters);
+    const { indexes, allowedIps, gate, counters } = this;
+    this.receiver = new Receiver(arena, crypto, indexes, allowedIps, gate, counters);
   }
 
   get publicKey(): Uint8Array {
@@ -133,34 +134,25 @@ export class Device implements PeerHost {
 
   /**
    * What became of the next datagram.
-   * @returns > 0: an inner packet of that many bytes begins at `receivedAt` and came from `receivedFrom`;
+   * @returns > 0: an inner packet of that many bytes begins at `received.at` and came from `received.from`;
    *   0: handled; < 0: dropped for this reason (`dropReasonName`), and counted
    */
   next(): number {
     return this.receiver.next();
   }
 
-  /** After `next` returned > 0: who sent the packet. */
-  get receivedFrom(): Peer | null {
-    return this.receiver.from;
-  }
-
-  /** And arena offset of the packet, valid until the next `next`. */
-  get receivedAt(): number {
-    return this.receiver.at;
-  }
-
   /**
    * After `next` returned a packet: more packets of its length and sender that came right behind it. Other datagrams are
    * `next`'s.
-   * @returns how many; the first is at `receivedAt` then, the others `receivedStride` bytes apart, all until the next `next`
+   * @returns how many; the first is at `received.at` then, the others `received.stride` bytes apart
    */
   nextAlike(): number {
     return this.receiver.nextAlike();
   }
 
-  get receivedStride(): number {
-    return this.receiver.stride;
+  /** What `next` and `nextAlike` have returned, until the next `next`. */
+  get received(): Received {
+    return this.receiver;
   }
 
   /**
@@ -276,6 +268,7 @@ export class Device implements PeerHost {
       if (before !== null) before.allowedIps = before.allowedIps.filter(other => !other.equals(prefix));
     }
     peer.allowedIps = unique;
+    this.receiver.stopRun();
   }
 
   /** Becomes the same interface on another socket: the key and the peers of `other`, but not their sessions. */

@@ -1,5 +1,5 @@
 /**
- * The receive path of a device: a batch of datagrams in, inner packets out one by one.
+ * The receive path of a device: a batch of datagrams in, inner packets out, one by one or those alike together.
  *
  * Transport messages are looked at first, opened all together, and then judged in their order (paper §5.4.6): tag,
  * replay window, allowed-IPs. A handshake message waits until what came before it was judged.
@@ -13,6 +13,7 @@ import type { IndexTable } from "./index-table.js";
 import type { Keypair } from "./keypair.js";
 import { TRANSPORT_COUNTER_AT, TRANSPORT_RECEIVER_AT } from "./message.js";
 import type { Peer } from "./peer.js";
+import { countMessages, TransportRun } from "./transport-run.js";
 
 /** As many as are opened together in any case. */
 const BATCH = 64;
@@ -20,26 +21,18 @@ const BATCH_BYTES = 65_536;
 const IPV4_HEADER_BYTES = 20;
 const IPV6_HEADER_BYTES = 40;
 
-/** Transport messages of one session and length whose counters go up by one, between being looked at and being judged. */
-class Run {
-  peer: Peer | null = null;
-  keypair: Keypair | null = null;
-  /** Of the first one, as its ticket is. */
-  counter = 0;
-  /** Of the AEAD; or why there is nothing to open. */
-  ticket = 0;
-  /** Of each. */
-  bytes = 0;
-  count = 0;
-  judged = 0;
+/** Inner packets that came in. */
+export interface Received {
+  /** Who sent them; null once that peer, or the key that they came under, is gone. */
+  readonly from: Peer | null;
+  /** Arena offset of the first, and how far apart they are. */
+  readonly at: number;
+  readonly stride: number;
 }
 
-export class Receiver {
-  /** After `next` returned > 0: who sent the packet. */
+export class Receiver implements Received {
   from: Peer | null = null;
-  /** And its arena offset. */
   at = 0;
-  /** After `nextAlike` returned > 0: how far apart the packets are. */
   stride = 0;
   private readonly arena: Arena;
   private readonly crypto: CryptoSuite;
@@ -47,12 +40,13 @@ export class Receiver {
   private readonly allowedIps: AllowedIps<Peer>;
   private readonly gate: HandshakeGate;
   private readonly counters: DeviceCounters;
-  private readonly batch: readonly Run[] = Array.from({ length: BATCH }, () => new Run());
+  private readonly batch: readonly TransportRun[] = Array.from({ length: BATCH }, () => new TransportRun());
   /** Runs that were looked at, and those of them that were judged. */
   private waiting = 0;
   private judged = 0;
-  /** The one whose message `next` has just judged, when that was a packet. */
-  private last: Run | null = null;
+  /** The one whose message `next` has just judged, when that was a packet; and how many behind it are alike. */
+  private last: TransportRun | null = null;
+  private alike = 0;
   // What is left of the datagrams, and what they have in common.
   private offset = 0;
   private end = 0;
@@ -91,6 +85,7 @@ export class Receiver {
     this.waiting = 0;
     this.judged = 0;
     this.last = null;
+    this.alike = 0;
     this.heardUnder = null;
   }
 
@@ -99,7 +94,7 @@ export class Receiver {
     if (this.from === peer) this.from = null;
     this.heardUnder = null;
     for (let i = this.judged; i < this.waiting; i++) {
-      const run = this.batch[i] as Run;
+      const run = this.batch[i] as TransportRun;
       if (run.peer === peer) run.ticket = Drop.unknownIndex;
     }
   }
@@ -112,39 +107,33 @@ export class Receiver {
   next(): number {
     if (this.judged === this.waiting) this.collect();
     this.last = null;
+    this.alike = 0;
     const result = this.judged < this.waiting ? this.judge() : this.handshake();
     if (result < 0) count(this.counters, dropCounter(result));
     return result;
   }
 
-  /**
-   * As `Device.nextAlike`: those of a run that can only be judged as the one before them was, because the tag is right and
-   * length and source are the same.
-   */
+  /** As `Device.nextAlike`. */
   nextAlike(): number {
-    const { last: run, from: peer, crypto, at: before } = this;
-    if (run === null || peer === null || run.keypair === null || run.ticket < 0) return 0;
-    const { replay } = run.keypair;
-    const most = run.count - run.judged;
-    if (most === 0 || replay.greatest !== run.counter + run.judged - 1) return 0;
-    const next = run.ticket + run.judged;
-    const first = crypto.opened(next);
-    this.stride = first - before;
-    let alike = 0;
-    while (alike < most) {
-      const at = crypto.opened(next + alike);
-      if (at === -1 || at !== first + alike * this.stride || !this.startsAlike(before, at)) break;
-      alike++;
+    const { last: run, from: peer, alike } = this;
+    if (run === null || peer === null) return 0;
+    this.alike = 0;
+    if (alike > 0) {
+      (run.keypair as Keypair).replay.acceptNext(alike);
+      peer.rxBytes += alike * run.bytes;
+      peer.timers.dataReceived(this.now);
+      this.at += this.stride;
+      this.judgedOf(run, alike);
     }
-    if (alike === 0) return 0;
-    replay.acceptNext(alike);
-    peer.rxBytes += alike * run.bytes;
-    this.at = first;
-    this.judgedOf(run, alike);
     return alike;
   }
 
-  private judgedOf(run: Run, count: number): void {
+  /** What allows packets has changed: each is judged by itself. */
+  stopRun(): void {
+    this.alike = 0;
+  }
+
+  private judgedOf(run: TransportRun, count: number): void {
     run.judged += count;
     if (run.judged === run.count) this.judged++;
   }
@@ -161,9 +150,9 @@ export class Receiver {
   private collect(): void {
     this.waiting = 0;
     this.judged = 0;
-    let before: Run | null = null;
+    let before: TransportRun | null = null;
     while (this.waiting < BATCH && this.offset < this.end && this.messageType() === MESSAGE_TRANSPORT) {
-      const run: Run = this.batch[this.waiting] as Run;
+      const run: TransportRun = this.batch[this.waiting] as TransportRun;
       if (!this.look(run, before)) break;
       before = run;
       this.waiting++;
@@ -176,7 +165,7 @@ export class Receiver {
    * False when no more can be opened at once.
    * @param before of the same session most of the time
    */
-  private look(run: Run, before: Run | null): boolean {
+  private look(run: TransportRun, before: TransportRun | null): boolean {
     const { offset, length } = this;
     const { view } = this.arena;
     const index = view.getInt32(offset + TRANSPORT_RECEIVER_AT, true);
@@ -193,13 +182,13 @@ export class Receiver {
     run.count = 1;
     run.judged = 0;
     if (keypair === null) return true;
-    const low = view.getUint32(offset + TRANSPORT_COUNTER_AT, true);
-    const high = view.getUint32(offset + TRANSPORT_COUNTER_AT + 4, true);
-    const counter = low + high * 0x1_0000_0000;
+    const counterAt = offset + TRANSPORT_COUNTER_AT;
+    const counter = view.getUint32(counterAt, true) + view.getUint32(counterAt + 4, true) * 0x1_0000_0000;
     run.counter = counter;
     run.ticket = Drop.expired;
     if (!keypair.canReceive(counter, this.now)) return true;
-    const alike = this.countAlike(index, low, high);
+    const most = Math.floor(Math.min(this.end - offset, BATCH_BYTES) / this.segmentBytes);
+    const alike = countMessages(this.arena, offset, this.segmentBytes, Math.min(most, BATCH));
     if (keypair.canReceive(counter + alike - 1, this.now)) run.count = alike;
     const innerBytes = length - TRANSPORT_HEADER_BYTES - TAG_BYTES;
     const inner = offset + TRANSPORT_HEADER_BYTES;
@@ -207,24 +196,24 @@ export class Receiver {
     return run.ticket !== -1;
   }
 
-  /** How many messages, the next one first, are of its session and length, with counters that go up by one. */
-  private countAlike(index: number, low: number, high: number): number {
-    const { offset, segmentBytes } = this;
-    const { view } = this.arena;
-    const most = Math.min(BATCH, Math.floor(Math.min(this.end - offset, BATCH_BYTES) / segmentBytes));
-    let count = 1;
-    for (; count < most; count++) {
-      const at = offset + count * segmentBytes;
-      if (view.getInt32(at, true) !== MESSAGE_TRANSPORT) break;
-      if (view.getInt32(at + TRANSPORT_RECEIVER_AT, true) !== index) break;
-      if (view.getUint32(at + TRANSPORT_COUNTER_AT, true) !== low + count) break;
-      if (view.getUint32(at + TRANSPORT_COUNTER_AT + 4, true) !== high) break;
-    }
-    return count;
+  private judge(): number {
+    const run = this.batch[this.judged] as TransportRun;
+    const result = this.judgeNext(run);
+    if (result > 0) this.handOut(run);
+    return result;
   }
 
-  private judge(): number {
-    const run = this.batch[this.judged] as Run;
+  /** Finds the packets alike while nobody else has the one that they are compared with. */
+  private handOut(run: TransportRun): void {
+    const { arena, crypto, at } = this;
+    this.last = run;
+    // Beyond the greatest counter, what comes next is new.
+    if (run.judged === run.count || !run.isNewest) return;
+    this.stride = crypto.opened(run.ticket + run.judged) - at;
+    this.alike = run.countAlike(arena, crypto, at, this.stride);
+  }
+
+  private judgeNext(run: TransportRun): number {
     const { peer, keypair, bytes, judged } = run;
     this.judgedOf(run, 1);
     if (run.ticket < 0 || peer === null || keypair === null) return run.ticket;
@@ -241,22 +230,7 @@ export class Receiver {
     const innerBytes = bytes - TRANSPORT_HEADER_BYTES - TAG_BYTES;
     if (innerBytes === 0) return 0;
     peer.timers.dataReceived(this.now);
-    const result = this.checkInner(peer, inner, innerBytes);
-    if (result > 0) this.last = run;
-    return result;
-  }
-
-  /** Within its first 24 bytes a packet of either family says how long it is and where it comes from. */
-  private startsAlike(one: number, other: number): boolean {
-    const { view } = this.arena;
-    return (
-      view.getInt32(one, true) === view.getInt32(other, true) &&
-      view.getInt32(one + 4, true) === view.getInt32(other + 4, true) &&
-      view.getInt32(one + 8, true) === view.getInt32(other + 8, true) &&
-      view.getInt32(one + 12, true) === view.getInt32(other + 12, true) &&
-      view.getInt32(one + 16, true) === view.getInt32(other + 16, true) &&
-      view.getInt32(one + 20, true) === view.getInt32(other + 20, true)
-    );
+    return this.checkInner(peer, inner, innerBytes);
   }
 
   private handshake(): number {

@@ -290,6 +290,10 @@ for (const backend of backends) {
   t.test(`${backend.name}: packets alike that would leave the arena`, async t => {
     const key = backend.createKey(randomBytes(32));
     const at = area + 64;
+    for (const count of [0, 65, -1, 1.5, Number.NaN]) {
+      t.throws(() => key.sealAlike(count, at, 1500, 1000, 0, pieces, 1000), RangeError);
+      t.throws(() => key.openAlike(count, at, 1500, 1000, 0), RangeError);
+    }
     for (const [count, stride, restStride] of [
       [2, ARENA_BYTES, 0],
       [2, 0, ARENA_BYTES],

@@ -9,7 +9,7 @@ import {
 import type { Bind } from "../../src/dataplane/bind.js";
 import { EAGAIN, EHOSTUNREACH } from "../../src/linux/index.js";
 
-interface Batch {
+export interface Batch {
   bytes: Uint8Array;
   segmentBytes: number;
 }
@@ -20,6 +20,8 @@ export class MemoryBind implements Bind {
   pathExceeded = false;
   /** Batches that wait here before the other end is told that it is full. */
   capacity: number = Number.POSITIVE_INFINITY;
+  /** What becomes of a batch on the way. */
+  mangle: (batch: Batch) => Batch = batch => batch;
   readonly own: Endpoint;
   private readonly arena: Arena;
   private other!: MemoryBind;
@@ -57,7 +59,8 @@ export class MemoryBind implements Bind {
     const to = formatEndpoint(readEndpoint(this.arena.u8, endpoint));
     if (to !== formatEndpoint(this.other.own)) return -EHOSTUNREACH;
     if (this.other.inbox.length >= this.other.capacity) return -EAGAIN;
-    this.other.inbox.push({ bytes: this.arena.u8.slice(offset, offset + length), segmentBytes });
+    const batch = { bytes: this.arena.u8.slice(offset, offset + length), segmentBytes };
+    this.other.inbox.push(this.mangle(batch));
     return length;
   }
 

@@ -1,12 +1,18 @@
 /** Two devices back to back: handshake, data, routing, staging, roaming, keys that do not fit. */
 import t from "tap";
-import { type Endpoint, Prefix, parseEndpoint, toHex } from "../../src/base/index.js";
+import { type Endpoint, FIRST_PIECE_BYTES, Prefix, parseEndpoint, toHex } from "../../src/base/index.js";
 import { Drop } from "../../src/wireguard/index.js";
-import { A_TO_B, B_TO_A, endpoint, ipv4, ipv6, pair, World } from "./world.js";
+import { A_TO_B, B_TO_A, endpoint, ipv4, ipv6, pair, SeededRandom, World } from "./world.js";
 
 const INITIATION = 1;
 const RESPONSE = 2;
 const TRANSPORT = 4;
+
+interface Sealed {
+  sealed: number;
+  bytes: Uint8Array;
+  tx: number;
+}
 
 t.test("the first packet waits for the handshake and arrives; then both ways without one", async t => {
   const { world, a, b, atA, atB } = pair();
@@ -103,6 +109,48 @@ t.test("padding: to 16 bytes with zeros, never past the MTU, larger packets as t
     world.advance(20);
     t.equal(b.received.at(-1)?.bytes.length, length);
   }
+});
+
+t.test("packets alike are sealed as one by one; where they need padding, none is", async t => {
+  const random = new SeededRandom(9);
+  for (let round = 0; round < 60; round++) {
+    // Two worlds with the same keys.
+    const [one, other] = [0, 1].map(() => {
+      const ends = pair();
+      ends.a.send(ends.atA, A_TO_B);
+      ends.world.advance(40);
+      return ends;
+    }) as [ReturnType<typeof pair>, ReturnType<typeof pair>];
+    const length = round % 3 === 0 ? 1420 : 64 + 4 * (random.uint32() % 300);
+    const [count, stride] = [1 + (random.uint32() % 40), 16 + length + 16];
+    const packets = Array.from({ length: count }, (_, i) => ipv4("10.0.0.1", "10.0.0.2", length, i));
+    const spaceBytes = count * stride + 64;
+    const [first, second] = [one, other].map(({ a, atA }, which) => {
+      const { arena, device, world } = a;
+      const at = arena.reserve(spaceBytes + 64) + 64;
+      for (const [i, packet] of packets.entries()) arena.u8.set(packet, at + i * stride);
+      const before = atA.txBytes;
+      let sealed = count;
+      if (which === 0) for (let i = 0; i < count; i++) device.seal(atA, at + i * stride, length, world.now);
+      else
+        sealed = device.sealAlike(atA, at, stride, count, length, at + FIRST_PIECE_BYTES, stride, world.now);
+      device.runSeals();
+      return { sealed, bytes: arena.u8.slice(at - 16, at + count * stride), tx: atA.txBytes - before };
+    }) as [Sealed, Sealed];
+    if (length % 16 !== 0 && length !== 1420) {
+      t.equal(second.sealed, 0, `${length} bytes`);
+      t.equal(second.tx, 0);
+    } else {
+      t.same(second, first, `${count} of ${length} bytes`);
+    }
+  }
+});
+
+t.test("packets alike without a session are not sealed", async t => {
+  const { a, atA } = pair();
+  const at = a.arena.reserve(4096) + 64;
+  t.equal(a.device.sealAlike(atA, at, 96, 3, 64, at + FIRST_PIECE_BYTES, 96, 0), 0);
+  t.equal(atA.txBytes, 0);
 });
 
 t.test("staging: 64 packets or 128 KiB, the oldest go", async t => {

@@ -139,7 +139,7 @@ function run(config: PumpConfig): void {
     writeEndpoint(arena.u8, source, { address: Address.from(address), port });
     device.receive(buffer, message.length, message.length, source, now());
     const length = device.next();
-    if (length > 0) receive(arena.u8.slice(device.receivedAt, device.receivedAt + length));
+    if (length > 0) receive(arena.u8.slice(device.received.at, device.received.at + length));
     rearm();
   });
   socket.bind(config.port, () => say({ event: "ready", crypto: suite.name }));

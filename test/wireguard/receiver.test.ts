@@ -1,7 +1,7 @@
 /** Batches of datagrams, as UDP_GRO gives them: opened together, judged one by one in their order. */
 import t from "tap";
 import { createFastCrypto, createPlainCrypto } from "../../src/crypto/index.js";
-import { MESSAGE_INITIATION, MESSAGE_RESPONSE } from "../../src/wireguard/constants.js";
+import { MESSAGE_INITIATION, MESSAGE_RESPONSE, MESSAGE_TRANSPORT } from "../../src/wireguard/constants.js";
 import type { Peer } from "../../src/wireguard/index.js";
 import { type Datagram, type Host, ipv4, pair, SeededRandom } from "./world.js";
 
@@ -109,15 +109,43 @@ for (const createSuite of [createPlainCrypto, createFastCrypto]) {
           if (below(2) === 0) came.splice(j, 1, first);
         }
         for (const { b } of [one, other]) b.receiveTogether(came as [Datagram, ...Datagram[]]);
-        const seen = ({ b }: Held): unknown => [b.results, b.received.map(({ bytes }) => bytes), rxBytes(b)];
+        // What a keep-alive owes to, too.
+        const seen = ({ b }: Held): unknown => [
+          b.results,
+          b.received.map(({ bytes }) => bytes),
+          rxBytes(b),
+          b.world.sent(b, MESSAGE_TRANSPORT),
+        ];
         t.same(seen(other), seen(one), `round ${round}`);
         // And again, of which nothing is new.
         for (const { b } of [one, other]) b.receiveTogether(one.datagrams as [Datagram, ...Datagram[]]);
         t.same(seen(other), seen(one), `round ${round}, once more`);
+        for (const { b } of [one, other]) b.world.advance(35_000);
+        t.same(seen(other), seen(one), `round ${round}, half a minute later`);
         t.equal(one.b.alike, 0);
         alike += other.b.alike;
       }
       t.ok(alike > 30 * 20, `${alike} were alike`);
+    });
+
+    t.test("who may send what is asked of each packet behind one that changed it", async t => {
+      const { b, datagrams } = held(4);
+      const [peer] = [...b.device.peers()] as [Peer];
+      b.onPacket = () => b.device.updatePeer(peer.publicKey, { allowedIps: [] }, b.world.now);
+      b.receiveTogether(datagrams as [Datagram, ...Datagram[]]);
+      t.same(b.results, [PACKET_BYTES, "notAllowed", "notAllowed", "notAllowed"]);
+    });
+
+    t.test("packets alike are those alike when they came, whatever is made of the first one", async t => {
+      const foreign = (packet: Uint8Array, i: number): void => {
+        if (i === 1) packet[12] = 11;
+      };
+      const { b, datagrams } = held(3, PACKET_BYTES, foreign);
+      b.onPacket = () => {
+        b.arena.u8[b.device.received.at + 12] = 11;
+      };
+      b.receiveTogether(datagrams as [Datagram, ...Datagram[]]);
+      t.same(b.results, [PACKET_BYTES, "notAllowed", PACKET_BYTES]);
     });
 
     t.test("paper §6.3: a peer that is removed in the middle of a batch is heard no more", async t => {

@@ -162,14 +162,15 @@ export class Host {
       result = this.device.next();
       this.results.push(result < 0 ? dropReasonName(result) : result);
       if (result <= 0) continue;
-      const from = this.device.receivedFrom as Peer;
-      this.take(from, this.device.receivedAt, result);
+      const { received } = this.device;
+      const from = received.from as Peer;
+      this.take(from, received.at, result);
       const alike = this.asksForAlike ? this.device.nextAlike() : 0;
       this.alike += alike;
-      const { receivedAt, receivedStride } = this.device;
-      for (let i = 0; i < alike && this.device.receivedFrom === from; i++) {
+      const { at, stride } = this.device.received;
+      for (let i = 0; i < alike && this.device.received.from === from; i++) {
         this.results.push(result);
-        this.take(from, receivedAt + i * receivedStride, result);
+        this.take(from, at + i * stride, result);
       }
     } while (this.device.hasNext);
     return result;

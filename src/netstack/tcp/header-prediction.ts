@@ -73,7 +73,7 @@ export class HeaderPrediction {
     const headerBytes = this.ipBytes + TCP_HEADER_BYTES;
     const textBytes = length - headerBytes;
     let alike = 0;
-    while (alike < count && this.repeatsHeaders(offset + alike * stride, seqAdd(rcv.nxt, alike * textBytes)))
+    while (alike < count && this.isExpected(offset + alike * stride, seqAdd(rcv.nxt, alike * textBytes)))
       alike++;
     if (alike === 0) return 0;
     const taken = takeTexts(c, offset + headerBytes, textBytes, stride, alike, now);
@@ -86,7 +86,7 @@ export class HeaderPrediction {
     return taken;
   }
 
-  private repeatsHeaders(offset: number, seq: Seq): boolean {
+  private isExpected(offset: number, seq: Seq): boolean {
     const { view } = this.arena;
     const { words } = this;
     const ipWords = this.ipBytes >> 2;

@@ -159,19 +159,14 @@ function sendAlike(c: TcpConnection, seq: Seq, length: number): number {
     if (at === -1) break;
     writeTcpHeader(c, at, next, TCP_HEADER_BYTES, TCP_ACK, ecn.enabled);
     writeIp(c, at, TCP_HEADER_BYTES + mss, ecn.enabled);
-    const taken = link.commitGathered(headerBytes, text, mss, fullSegments(c, next, length - done));
+    const position = snd.positionOf(next);
+    const inPlace = snd.ring?.contiguous(position, length - done - 1) ?? mss;
+    const taken = link.commitGathered(headerBytes, text, mss, (inPlace / mss) | 0);
     c.context.counters.packetsOut += taken;
     done += taken * mss;
   }
   if (done > 0 && rcv.duplicatesOwed === 0) rcv.onAckSent();
   return done;
-}
-
-/** How many full segments, without the last one of `length` bytes, lie in one piece from `seq` on. */
-function fullSegments(c: TcpConnection, seq: Seq, length: number): number {
-  const { ring, mss } = c.snd;
-  if (ring === null) return 0;
-  return (ring.contiguous(c.snd.positionOf(seq), length - 1) / mss) | 0;
 }
 
 /** @param gsoSize payload of each of the pieces that a super-segment is cut into, else 0 */
