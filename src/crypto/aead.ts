@@ -1,5 +1,5 @@
 /** What the AEAD implementations share: how keys are made, and the one bounds check before any address. */
-import { type AeadKey, type Arena, FIRST_PIECE_BYTES, joinPieces } from "../base/index.js";
+import { type AeadKey, type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
 
 export const KEY_BYTES = 32;
 export const TAG_BYTES = 16;
@@ -46,62 +46,6 @@ export class Opened {
 
   close(): void {
     this.closed = true;
-  }
-}
-
-/** A key whose packets are worked on at once, one by one. */
-export abstract class SinglePacketKey implements AeadKey {
-  protected readonly arena: Arena;
-  private readonly opened: Opened;
-
-  constructor(arena: Arena, opened: Opened) {
-    this.arena = arena;
-    this.opened = opened;
-  }
-
-  /** Whether it was destroyed. */
-  protected abstract get isGone(): boolean;
-  /** Of a packet in one piece. */
-  protected abstract sealNow(offset: number, length: number, counter: number): void;
-  /** As `CryptoSuite.opened`. */
-  protected abstract openNow(offset: number, length: number, counter: number): number;
-  abstract destroy(): void;
-
-  seal(offset: number, length: number, counter: number, rest: number = offset + FIRST_PIECE_BYTES): void {
-    this.sealAlike(1, offset, 0, length, counter, rest, 0);
-  }
-
-  open(offset: number, length: number, counter: number): number {
-    return this.openAlike(1, offset, 0, length, counter);
-  }
-
-  sealAlike(
-    count: number,
-    offset: number,
-    stride: number,
-    length: number,
-    counter: number,
-    rest: number,
-    restStride: number,
-  ): void {
-    const { arena } = this;
-    if (this.isGone) destroyed();
-    checkPackets(arena, count, offset, stride, length, 0, TAG_BYTES);
-    checkRests(arena, count, rest, restStride, length, 0);
-    for (let i = 0; i < count; i++) {
-      joinPieces(arena, offset + i * stride, length, rest + i * restStride);
-      this.sealNow(offset + i * stride, length, counter + i);
-    }
-  }
-
-  openAlike(count: number, offset: number, stride: number, length: number, counter: number): number {
-    if (this.isGone) destroyed();
-    checkPackets(this.arena, count, offset, stride, length, 0, TAG_BYTES);
-    const ticket = this.opened.take(count);
-    if (ticket === -1) return -1;
-    for (let i = 0; i < count; i++)
-      this.opened.set(ticket + i, this.openNow(offset + i * stride, length, counter + i));
-    return ticket;
   }
 }
 
@@ -170,8 +114,4 @@ export function tagDifference(arena: Arena, one: number, other: number): boolean
   difference |= view.getInt32(one + 8, true) ^ view.getInt32(other + 8, true);
   difference |= view.getInt32(one + 12, true) ^ view.getInt32(other + 12, true);
   return difference !== 0;
-}
-
-export function destroyed(): never {
-  throw new TypeError("the AEAD key was destroyed");
 }

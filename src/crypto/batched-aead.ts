@@ -12,13 +12,14 @@
  * latter take, times 2.6, with a foreign call for each routine, and times 2.7 to 3.2 by EVP, whose provider looks its
  * parameters up by name.
  */
-import { type AeadKey, type Arena, FIRST_PIECE_BYTES } from "../base/index.js";
-import { type AeadBackend, checkKey, checkPackets, checkRests, destroyed, SLOTS } from "./aead.js";
+import type { Arena } from "../base/index.js";
+import { type AeadBackend, checkKey, SLOTS } from "./aead.js";
 import { Opens, Seals, TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import type { CallRunner } from "./call-runner.js";
 import { FusedWorker } from "./fused/worker.js";
 import type { Vectors } from "./machine/processor.js";
 import { PacketCalls } from "./packet-calls.js";
+import { PacketKey } from "./packet-key.js";
 
 /** Largest UDP datagram: no packet is longer. */
 const MAX_PACKET_BYTES = 65_536;
@@ -51,14 +52,10 @@ function batchedAead(name: string, arena: Arena, create: (tags: number | null) =
   };
 }
 
-class BatchedKey implements AeadKey {
-  private readonly arena: Arena;
+class BatchedKey extends PacketKey {
   private readonly seals: Seals;
   private readonly opens: Opens;
-  private readonly head: number;
-  private readonly tail: number;
   private readonly key: Uint32Array = new Uint32Array(8);
-  private alive = true;
 
   constructor(
     arena: Arena,
@@ -68,23 +65,13 @@ class BatchedKey implements AeadKey {
     key: Uint8Array,
   ) {
     checkKey(key);
-    this.arena = arena;
+    super(arena, margins.head, margins.tail);
     this.seals = seals;
     this.opens = opens;
-    this.head = margins.head;
-    this.tail = margins.tail;
     new Uint8Array(this.key.buffer).set(key);
   }
 
-  seal(offset: number, length: number, counter: number, rest: number = offset + FIRST_PIECE_BYTES): void {
-    this.sealAlike(1, offset, 0, length, counter, rest, 0);
-  }
-
-  open(offset: number, length: number, counter: number): number {
-    return this.openAlike(1, offset, 0, length, counter);
-  }
-
-  sealAlike(
+  protected sealChecked(
     count: number,
     offset: number,
     stride: number,
@@ -93,25 +80,25 @@ class BatchedKey implements AeadKey {
     rest: number,
     restStride: number,
   ): void {
-    if (!this.alive) destroyed();
-    checkPackets(this.arena, count, offset, stride, length, this.head, this.tail);
-    checkRests(this.arena, count, rest, restStride, length, this.tail);
     this.seals.seal(this.key, count, offset, stride, length, counter, rest, restStride);
   }
 
-  openAlike(count: number, offset: number, stride: number, length: number, counter: number): number {
-    if (!this.alive) destroyed();
-    checkPackets(this.arena, count, offset, stride, length, this.head, this.tail);
+  protected openChecked(
+    count: number,
+    offset: number,
+    stride: number,
+    length: number,
+    counter: number,
+  ): number {
     if (length > MAX_PACKET_BYTES)
       throw new RangeError(`length must be at most ${MAX_PACKET_BYTES}, got ${length}`);
     return this.opens.open(this.key, count, offset, stride, length, counter);
   }
 
   /** What waits is carried out before. */
-  destroy(): void {
+  protected wipe(): void {
     this.seals.wipe();
     this.opens.wipe();
     this.key.fill(0);
-    this.alive = false;
   }
 }

@@ -9,15 +9,8 @@
  */
 import koffi from "koffi";
 import type { Arena } from "../base/index.js";
-import {
-  type AeadBackend,
-  checkKey,
-  KEY_BYTES,
-  Opened,
-  SinglePacketKey,
-  TAG_BYTES,
-  writeNonce,
-} from "./aead.js";
+import { type AeadBackend, checkKey, KEY_BYTES, Opened, TAG_BYTES, writeNonce } from "./aead.js";
+import { SinglePacketKey } from "./packet-key.js";
 
 /** All arguments are numbers; `intptr_t` ones are addresses. A Buffer argument would cost 60 ns each. */
 const address = "intptr_t";
@@ -107,8 +100,8 @@ class EvpShared {
 
 class EvpAeadKey extends SinglePacketKey {
   private readonly shared: EvpShared;
-  /** EVP_CIPHER_CTX *, 0 once freed. */
-  private context: number;
+  /** EVP_CIPHER_CTX *, valid until the key is destroyed. */
+  private readonly context: number;
 
   constructor(shared: EvpShared, key: Uint8Array) {
     checkKey(key);
@@ -131,10 +124,6 @@ class EvpAeadKey extends SinglePacketKey {
       this.destroy();
       throw new Error("EVP_CipherInit_ex2 failed");
     }
-  }
-
-  protected get isGone(): boolean {
-    return this.context === 0;
   }
 
   protected sealNow(offset: number, length: number, counter: number): void {
@@ -169,9 +158,7 @@ class EvpAeadKey extends SinglePacketKey {
   }
 
   /** EVP_CIPHER_CTX_free wipes the key within. */
-  destroy(): void {
-    if (this.context === 0) return;
+  protected wipe(): void {
     this.shared.symbols.freeContext(this.context);
-    this.context = 0;
   }
 }

@@ -7,16 +7,13 @@
  * ```
  */
 import type { Arena } from "../base/index.js";
-import type { Peer } from "../wireguard/index.js";
+import { PADDING_BYTES, type Peer, TAG_BYTES, TRANSPORT_HEADER_BYTES } from "../wireguard/index.js";
 
 const MAX_SEGMENTS = 64;
 /** Largest UDP payload over IPv4; one GSO call carries at most this. */
 export const MAX_DATAGRAM_BYTES = 65_507;
-/** WireGuard's, of a transport message. */
-export const HEADER_BYTES = 16;
-export const TAG_BYTES = 16;
-/** Padding to 16 and the tag. */
-export const TRAILER_BYTES: number = 15 + TAG_BYTES;
+/** At most that much is behind an inner packet in its datagram. */
+export const TRAILER_BYTES: number = PADDING_BYTES - 1 + TAG_BYTES;
 /** Where one that does not fit any more is built, before it becomes the first. */
 const SPARE_BYTES = 65_536;
 
@@ -38,12 +35,12 @@ export class DatagramRun {
 
   /** Where the next inner packet is to be built. */
   get at(): number {
-    return this.start + this.bytes + HEADER_BYTES;
+    return this.start + this.bytes + TRANSPORT_HEADER_BYTES;
   }
 
   /** Whether a packet of `bytes` bytes may be built there. */
   hasRoomFor(bytes: number): boolean {
-    return this.bytes + HEADER_BYTES + bytes + TRAILER_BYTES <= MAX_DATAGRAM_BYTES;
+    return this.bytes + TRANSPORT_HEADER_BYTES + bytes + TRAILER_BYTES <= MAX_DATAGRAM_BYTES;
   }
 
   /** How many datagrams of `length` bytes to `peer` may follow; none after the first one that is shorter. */

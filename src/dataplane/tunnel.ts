@@ -16,10 +16,16 @@ import {
 } from "../base/index.js";
 import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT } from "../linux/index.js";
 import { type Stack, TimerHeap } from "../netstack/index.js";
-import type { DatagramOutput, Device, Peer } from "../wireguard/index.js";
+import {
+  type DatagramOutput,
+  type Device,
+  type Peer,
+  TAG_BYTES,
+  TRANSPORT_HEADER_BYTES,
+} from "../wireguard/index.js";
 import type { Bind } from "./bind.js";
 import type { Context } from "./context.js";
-import { DatagramRun, HEADER_BYTES, MAX_DATAGRAM_BYTES, TAG_BYTES, TRAILER_BYTES } from "./datagram-run.js";
+import { DatagramRun, MAX_DATAGRAM_BYTES, TRAILER_BYTES } from "./datagram-run.js";
 import { writeEchoRequest } from "./echo-request.js";
 import { FirstPieces } from "./first-pieces.js";
 import type { Machine, Source } from "./loop.js";
@@ -30,7 +36,7 @@ const RECEIVE_BYTES = 65_536;
 /** GRO batches taken per turn before the rest of the loop gets its share. */
 const RECEIVE_BUDGET = 8;
 /** Head room of a probe in the scratch area: some AEADs use the 64 bytes before a packet. */
-const PROBE_HEAD_BYTES = 64 + HEADER_BYTES;
+const PROBE_HEAD_BYTES = 64 + TRANSPORT_HEADER_BYTES;
 const MAX_PROBE_BYTES = MAX_DATAGRAM_BYTES - PROBE_HEAD_BYTES - TRAILER_BYTES;
 
 export class Tunnel implements Source, Machine, DatagramOutput {
@@ -159,7 +165,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     const { at } = this.run;
     const length = this.device.seal(peer, at, bytes, this.context.loop.now);
     // 0: no session yet; the device holds a copy and sends it after the handshake.
-    if (length > 0) this.append(peer, at - HEADER_BYTES, length);
+    if (length > 0) this.append(peer, at - TRANSPORT_HEADER_BYTES, length);
   }
 
   /** As `Link.commitGathered`. */
@@ -176,14 +182,14 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     const rest = text + firstPieces.begin(at, headerBytes, text);
     const length = device.seal(peer, at, bytes, now, rest);
     if (length === 0) return 1;
-    this.append(peer, at - HEADER_BYTES, length);
+    this.append(peer, at - TRANSPORT_HEADER_BYTES, length);
     // It may have left by now, and what follows begins a run then, as any packet does.
     const room = run.segments === 0 || this.blocked ? 0 : run.roomFor(peer, length);
     const alike = Math.min(count - 1, room);
     // Padding would lie behind the packet, which then has to be in one piece.
-    if (alike <= 0 || length !== HEADER_BYTES + bytes + TAG_BYTES) return 1;
+    if (alike <= 0 || length !== TRANSPORT_HEADER_BYTES + bytes + TAG_BYTES) return 1;
     firstPieces.repeat(run.at, length, alike, text + textBytes, textBytes);
-    const sealed = device.sealAlike(peer, run.at, length, alike, bytes, rest + textBytes, textBytes, now);
+    const sealed = device.sealAlike(peer, alike, run.at, length, bytes, rest + textBytes, textBytes, now);
     run.add(peer, length, sealed);
     if (run.isComplete) this.sendRun();
     return 1 + sealed;
@@ -268,7 +274,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     this.device.runSeals();
     arena.u8.set(peer.endpoint, this.endpoint);
     this.socket.setDontFragment(true);
-    const result = this.socket.send(at - HEADER_BYTES, length, length, this.endpoint);
+    const result = this.socket.send(at - TRANSPORT_HEADER_BYTES, length, length, this.endpoint);
     this.socket.setDontFragment(false);
     // Any other error loses the probe, as the path may.
     return result === -EMSGSIZE ? "too-big" : "sent";

@@ -178,15 +178,15 @@ export class Device implements PeerHost {
    */
   sealAlike(
     peer: Peer,
+    count: number,
     offset: number,
     stride: number,
-    count: number,
     length: number,
     rest: number,
     restStride: number,
     now: Milliseconds,
   ): number {
-    return peer.sealAlike(offset, stride, count, length, rest, restStride, now);
+    return peer.sealAlike(count, offset, stride, length, rest, restStride, now);
   }
 
   /** Datagrams that `seal` announced are there now. */

@@ -1,4 +1,4 @@
-export { MESSAGE_TRANSPORT } from "./constants.js";
+export { MESSAGE_TRANSPORT, PADDING_BYTES, TAG_BYTES, TRANSPORT_HEADER_BYTES } from "./constants.js";
 export {
   Device,
   type DeviceConfig,

@@ -73,12 +73,12 @@ export class Keypair {
     return TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
   }
 
-  /** As `Device.sealAlike`; returns the datagrams' length in all, 0 where packets need padding. */
+  /** As `Device.sealAlike`: none where packets need padding. */
   sealAlike(
     arena: Arena,
+    count: number,
     offset: number,
     stride: number,
-    count: number,
     length: number,
     mtu: number,
     rest: number,
@@ -89,7 +89,7 @@ export class Keypair {
     this.sendCounter += count;
     for (let i = 0; i < count; i++) this.writeHeader(arena, offset + i * stride, counter + i);
     this.sendKey.sealAlike(count, offset, stride, length, counter, rest, restStride);
-    return count * stride;
+    return count;
   }
 
   /** Of the packet whose inner one is at `offset`. */

@@ -133,9 +133,9 @@ export class Peer implements TimerActions {
 
   /** As `Device.sealAlike`. The one before them has told the timers. */
   sealAlike(
+    count: number,
     offset: number,
     stride: number,
-    count: number,
     length: number,
     rest: number,
     restStride: number,
@@ -144,10 +144,10 @@ export class Peer implements TimerActions {
     const keypair = this.keypairs.current;
     if (keypair === null || !keypair.canSend(now)) return 0;
     const { arena, mtu } = this.host;
-    const total = keypair.sealAlike(arena, offset, stride, count, length, mtu, rest, restStride);
-    this.txBytes += total;
+    const sealed = keypair.sealAlike(arena, count, offset, stride, length, mtu, rest, restStride);
+    this.txBytes += sealed * stride;
     this.refreshAfterSend(keypair, now);
-    return total / stride;
+    return sealed;
   }
 
   private sealWith(keypair: Keypair, offset: number, length: number, rest: number): number {

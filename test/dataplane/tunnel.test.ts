@@ -49,7 +49,7 @@ function setUp() {
       if (session) unsealed.push(offset);
       return session ? length + 32 : 0;
     },
-    sealAlike: (_peer: Peer, offset: number, stride: number, count: number) => {
+    sealAlike: (_peer: Peer, count: number, offset: number, stride: number) => {
       for (let i = 0; i < count; i++) unsealed.push(offset + i * stride);
       return count;
     },

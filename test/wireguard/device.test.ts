@@ -133,7 +133,7 @@ t.test("packets alike are sealed as one by one; where they need padding, none is
       let sealed = count;
       if (which === 0) for (let i = 0; i < count; i++) device.seal(atA, at + i * stride, length, world.now);
       else
-        sealed = device.sealAlike(atA, at, stride, count, length, at + FIRST_PIECE_BYTES, stride, world.now);
+        sealed = device.sealAlike(atA, count, at, stride, length, at + FIRST_PIECE_BYTES, stride, world.now);
       device.runSeals();
       return { sealed, bytes: arena.u8.slice(at - 16, at + count * stride), tx: atA.txBytes - before };
     }) as [Sealed, Sealed];
@@ -149,7 +149,7 @@ t.test("packets alike are sealed as one by one; where they need padding, none is
 t.test("packets alike without a session are not sealed", async t => {
   const { a, atA } = pair();
   const at = a.arena.reserve(4096) + 64;
-  t.equal(a.device.sealAlike(atA, at, 96, 3, 64, at + FIRST_PIECE_BYTES, 96, 0), 0);
+  t.equal(a.device.sealAlike(atA, 3, at, 96, 64, at + FIRST_PIECE_BYTES, 96, 0), 0);
   t.equal(atA.txBytes, 0);
 });
 

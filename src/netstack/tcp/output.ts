@@ -148,7 +148,8 @@ function sendAlike(c: TcpConnection, seq: Seq, length: number): number {
   const { rcv, snd, ecn, attachment } = c;
   const { mss } = snd;
   const { link } = attachment;
-  if (rcv.timestamps || !c.omitsChecksum || link.commitGathered === undefined) return 0;
+  const { ring } = snd;
+  if (rcv.timestamps || !c.omitsChecksum || link.commitGathered === undefined || ring === null) return 0;
   const headerBytes = c.template.ipBytes + TCP_HEADER_BYTES;
   let done = 0;
   while (length - done > mss) {
@@ -159,8 +160,7 @@ function sendAlike(c: TcpConnection, seq: Seq, length: number): number {
     if (at === -1) break;
     writeTcpHeader(c, at, next, TCP_HEADER_BYTES, TCP_ACK, ecn.enabled);
     writeIp(c, at, TCP_HEADER_BYTES + mss, ecn.enabled);
-    const position = snd.positionOf(next);
-    const inPlace = snd.ring?.contiguous(position, length - done - 1) ?? mss;
+    const inPlace = ring.contiguous(snd.positionOf(next), length - done - 1);
     const taken = link.commitGathered(headerBytes, text, mss, (inPlace / mss) | 0);
     c.context.counters.packetsOut += taken;
     done += taken * mss;
