@@ -7,6 +7,7 @@ export * from "./endpoint.js";
 export * from "./environment.js";
 export * from "./errors.js";
 export * from "./line-limiter.js";
+export * from "./linked-list.js";
 export * from "./pieces.js";
 export * from "./ring.js";
 export * from "./text-logger.js";

@@ -4,7 +4,7 @@
  * target table, so loopback, metadata services and other devices are out of reach by construction.
  */
 import type { FlowStatus, Protocol, Target } from "../api/index.js";
-import { type Address, formatEndpoint, type Milliseconds } from "../base/index.js";
+import { type Address, formatEndpoint, LinkedList, type Listed, type Milliseconds } from "../base/index.js";
 import type { Link, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import { DenialCounters, Denials } from "./denials.js";
@@ -27,11 +27,24 @@ export interface Device {
   grant: string;
 }
 
-interface Flow {
+class Flow implements Listed<Flow> {
+  listed: LinkedList<Flow> | null = null;
+  listNext: Flow | null = null;
+  listPrevious: Flow | null = null;
   readonly protocol: Protocol;
   readonly name: string;
   readonly end: TcpConnection | UdpFlow;
-  readonly abort: () => void;
+
+  constructor(protocol: Protocol, name: string, end: TcpConnection | UdpFlow) {
+    this.protocol = protocol;
+    this.name = name;
+    this.end = end;
+  }
+
+  abort(): void {
+    if ("state" in this.end) this.end.abort();
+    else this.end.refuse("port");
+  }
 }
 
 export class AgentRole implements StackHandler {
@@ -43,7 +56,7 @@ export class AgentRole implements StackHandler {
   private readonly devices = new Map<Link, Device>();
   /** Each device's own, from its first refusal on. */
   private readonly deniedTo = new Map<Link, Denials>();
-  private readonly flowsOpen = new Set<Flow>();
+  private readonly flowsOpen = new LinkedList<Flow>();
 
   constructor(context: Context, config: AgentConfig) {
     this.context = context;
@@ -102,18 +115,13 @@ export class AgentRole implements StackHandler {
       this.denied(link, device, "tcp", local, localPort);
       return connection.refuse();
     }
-    const flow: Flow = {
-      protocol: "tcp",
-      name: target.name,
-      end: connection,
-      abort: () => connection.abort(),
-    };
+    const flow = new Flow("tcp", target.name, connection);
     this.flowsOpen.add(flow);
     new Dial(this.context, connection, {
       targets: target.candidates(this.context.loop.now),
       onFirstSilent: now => target.avoidDirect(now),
       onClosed: () => {
-        this.flowsOpen.delete(flow);
+        this.flowsOpen.remove(flow);
         this.roundTrips.observe(connection.srttMs);
       },
     });
@@ -128,15 +136,10 @@ export class AgentRole implements StackHandler {
       this.denied(link, device, "udp", local, localPort);
       return udp.refuse("port");
     }
-    const flow: Flow = {
-      protocol: "udp",
-      name: target.name,
-      end: udp,
-      abort: () => udp.refuse("port"),
-    };
+    const flow = new Flow("udp", target.name, udp);
     this.flowsOpen.add(flow);
     const targets = target.candidates(this.context.loop.now);
-    KernelDatagram.open(this.context, udp, targets, () => this.flowsOpen.delete(flow));
+    KernelDatagram.open(this.context, udp, targets, () => this.flowsOpen.remove(flow));
   }
 
   onEcho(_link: Link, _source: Address, destination: Address): "reply" | Unreachable {

@@ -2,21 +2,23 @@
  * How long a dial waits for one candidate while there is another: an address that is routed but dead answers
  * nothing at all, and the kernel would ask it for two minutes. The last candidate has all the time there is.
  */
-import { type Milliseconds, NEVER } from "../base/index.js";
+import { LinkedList, type Listed, type Milliseconds, NEVER } from "../base/index.js";
 import type { Machine } from "./loop.js";
 
 /** A lost SYN is sent again after one second, so one may be lost. */
 const LIMIT_MS = 3_000;
 
 /** Something that waits for a candidate. */
-export interface Limited {
+export interface Limited extends Listed<Limited> {
+  /** Owned by the limit. */
+  limitAt: Milliseconds;
   onLimit(now: Milliseconds): void;
 }
 
 export class DialLimit implements Machine {
   private readonly limitMs: number;
   /** By deadline: all have the same limit. */
-  private readonly waiting = new Map<Limited, Milliseconds>();
+  private readonly waiting = new LinkedList<Limited>();
   /** Never later than the first deadline. */
   private nextAt: Milliseconds = NEVER;
 
@@ -25,23 +27,24 @@ export class DialLimit implements Machine {
   }
 
   watch(dial: Limited, now: Milliseconds): void {
-    this.waiting.set(dial, now + this.limitMs);
-    if (this.nextAt === NEVER) this.nextAt = now + this.limitMs;
+    dial.limitAt = now + this.limitMs;
+    this.waiting.add(dial);
+    if (this.nextAt === NEVER) this.nextAt = dial.limitAt;
   }
 
   release(dial: Limited): void {
-    this.waiting.delete(dial);
+    this.waiting.remove(dial);
   }
 
   poll(now: Milliseconds): void {
     if (now < this.nextAt) return;
     this.nextAt = NEVER;
-    for (const [dial, at] of this.waiting) {
-      if (at > now) {
-        this.nextAt = at;
+    for (let dial = this.waiting.first; dial !== null; dial = this.waiting.first) {
+      if (dial.limitAt > now) {
+        this.nextAt = dial.limitAt;
         return;
       }
-      this.waiting.delete(dial);
+      this.waiting.remove(dial);
       // May watch the next candidate, which then stands last.
       dial.onLimit(now);
     }

@@ -4,7 +4,7 @@
  * refuses may be a replica that has just died, and one that does not answer in good time (dial-limit.ts) a cluster
  * address that leads nowhere: the next may do.
  */
-import { type Endpoint, type Milliseconds, writeEndpoint } from "../base/index.js";
+import { type Endpoint, type LinkedList, type Milliseconds, NEVER, writeEndpoint } from "../base/index.js";
 import {
   ECONNREFUSED,
   ENETUNREACH,
@@ -39,6 +39,10 @@ export interface DialOptions {
 
 export class Dial implements Source, TcpUser, Limited {
   readonly connection: TcpConnection;
+  limitAt: Milliseconds = NEVER;
+  listed: LinkedList<Limited> | null = null;
+  listNext: Limited | null = null;
+  listPrevious: Limited | null = null;
   private readonly context: Context;
   private readonly options: DialOptions;
   private attempt = 0;

@@ -3,7 +3,7 @@
  * the DNS responder, a consumed service, or nothing (refused at once).
  */
 import type { FlowStatus, Protocol, Route } from "../api/index.js";
-import { Address, CzctlError, formatEndpoint } from "../base/index.js";
+import { Address, CzctlError, formatEndpoint, LinkedList, type Listed } from "../base/index.js";
 import type { Link, Stack, StackHandler, TcpConnection, UdpFlow, Unreachable } from "../netstack/index.js";
 import type { Context } from "./context.js";
 import { DenialCounters, Denials } from "./denials.js";
@@ -28,10 +28,19 @@ export interface LaptopConfig {
 }
 
 /** What one UDP flow of an application leads to. */
-interface UdpJoin {
+class UdpJoin implements Listed<UdpJoin> {
+  listed: LinkedList<UdpJoin> | null = null;
+  listNext: UdpJoin | null = null;
+  listPrevious: UdpJoin | null = null;
   readonly near: UdpFlow;
   readonly far: UdpFlow | null;
   readonly name: string;
+
+  constructor(near: UdpFlow, far: UdpFlow | null, name: string) {
+    this.near = near;
+    this.far = far;
+    this.name = name;
+  }
 }
 
 export class LaptopRole implements StackHandler {
@@ -48,12 +57,12 @@ export class LaptopRole implements StackHandler {
   private readonly config: LaptopConfig;
   private dnsAddresses: readonly Address[];
   private readonly routes = new RouteTable();
-  private readonly splices = new Set<TcpSplice>();
+  private readonly splices = new LinkedList<TcpSplice>();
   private readonly onSpliceClosed = (splice: TcpSplice): void => {
-    this.splices.delete(splice);
+    this.splices.remove(splice);
     this.roundTrips.observe(splice.far.srttMs);
   };
-  private readonly joins = new Map<UdpFlow, UdpJoin>();
+  private readonly joins = new LinkedList<UdpJoin>();
 
   constructor(context: Context, config: LaptopConfig) {
     this.context = context;
@@ -70,7 +79,7 @@ export class LaptopRole implements StackHandler {
       const { local, localPort } = splice.near;
       if (!this.stands("tcp", local, localPort, splice.route.name)) splice.abort();
     }
-    for (const join of this.joins.values()) {
+    for (const join of this.joins) {
       const { local, localPort } = join.near;
       if (join.far !== null && !this.stands("udp", local, localPort, join.name)) join.near.refuse("port");
     }
@@ -104,7 +113,7 @@ export class LaptopRole implements StackHandler {
         ageMs: now - near.createdAt,
       }),
     );
-    const udp = [...this.joins.values()].map(
+    const udp = [...this.joins].map(
       ({ near, name }): FlowStatus => ({
         protocol: "udp",
         source: formatEndpoint({ address: near.remote, port: near.remotePort }),
@@ -121,7 +130,7 @@ export class LaptopRole implements StackHandler {
 
   /** Open flows by protocol, without the cost of describing them. */
   counts(): Record<Protocol, number> {
-    return { tcp: this.splices.size, udp: this.joins.size };
+    return { tcp: this.splices.count, udp: this.joins.count };
   }
 
   // ---- TUN side ----
@@ -145,8 +154,9 @@ export class LaptopRole implements StackHandler {
     if (this.isDns(near.local, near.localPort)) {
       if (this.dns.repeat(near, offset, length)) return;
       near.idleMs = DNS_IDLE_MS;
-      this.joins.set(near, { near, far: null, name: "dns" });
-      this.dns.take(near, () => this.joins.delete(near));
+      const asked = new UdpJoin(near, null, "dns");
+      this.joins.add(asked);
+      this.dns.take(near, () => this.joins.remove(asked));
       return;
     }
     const route = this.routes.service("udp", near.local, near.localPort);
@@ -159,9 +169,10 @@ export class LaptopRole implements StackHandler {
       tunnel.openUdp(agent, source, route.target, near.localPort, this.context.loop.now),
     );
     if (far === null) return near.refuse("host");
-    near.receiver = new UdpRelay(this.context, near, far, () => this.joins.delete(near));
-    far.receiver = new UdpRelay(this.context, far, near, () => this.joins.delete(near));
-    this.joins.set(near, { near, far, name: route.name });
+    const join = new UdpJoin(near, far, route.name);
+    this.joins.add(join);
+    near.receiver = new UdpRelay(this.context, near, far, () => this.joins.remove(join));
+    far.receiver = new UdpRelay(this.context, far, near, () => this.joins.remove(join));
   }
 
   onEcho(_link: Link, _source: Address, destination: Address): "reply" | Unreachable {

@@ -112,10 +112,7 @@ export class Path implements DeviceEvents, Machine {
 
   /** No flow is open. */
   get isIdle(): boolean {
-    return (
-      this.stack.udpFlows().length === 0 &&
-      this.stack.connections().every(({ state }) => state === "TIME-WAIT" || state === "CLOSED")
-    );
+    return this.stack.udpFlows().length === 0 && this.stack.connections().length === 0;
   }
 
   /** Flows are reset, while there may still be a session to send that through, and keys wiped. */

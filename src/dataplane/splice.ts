@@ -2,7 +2,7 @@
  * Consume on the laptop: an application's connection on the TUN side joined with one inside the tunnel. The
  * application's SYN is answered only once the far side was, so `connect()` tells the truth.
  */
-import type { Milliseconds, Ring } from "../base/index.js";
+import type { LinkedList, Listed, Milliseconds, Ring } from "../base/index.js";
 import type {
   TcpCloseReason,
   TcpConnection,
@@ -21,7 +21,10 @@ export function flowState(state: TcpState): string {
 }
 
 /** Two TCP connections and the two rings between them; one object, as there are thousands. */
-export class TcpSplice implements TcpUser {
+export class TcpSplice implements TcpUser, Listed<TcpSplice> {
+  listed: LinkedList<TcpSplice> | null = null;
+  listNext: TcpSplice | null = null;
+  listPrevious: TcpSplice | null = null;
   readonly route: LaptopRoute;
   readonly near: TcpConnection;
   readonly far: TcpConnection;

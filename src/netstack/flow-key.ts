@@ -144,21 +144,15 @@ export class FlowKey {
 }
 
 /**
- * Picks a key's local port: the first from `start` on (RFC 6056 §3.3.1, where `start` is random) that is free or
- * that `mayReplace` gives up. False when there is none.
+ * Picks a key's local port: the first from `start` on (RFC 6056 §3.3.1, where `start` is random) with which the key
+ * `isFree`. False when there is none.
  */
-export function choosePort<T extends Keyed>(
-  key: FlowKey,
-  table: FlowTable<T>,
-  start: number,
-  mayReplace: (entry: T) => boolean,
-): boolean {
+export function choosePort(key: FlowKey, start: number, isFree: () => boolean): boolean {
   const remotePort = key.remotePort;
   const span = LAST_LOCAL_PORT - FIRST_LOCAL_PORT + 1;
   for (let tried = 0; tried < span; tried++) {
     key.setPorts(FIRST_LOCAL_PORT + ((start + tried) % span), remotePort);
-    const entry = table.find(key);
-    if (entry === null || mayReplace(entry)) return true;
+    if (isFree()) return true;
   }
   return false;
 }

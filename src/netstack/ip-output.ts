@@ -17,10 +17,12 @@ import {
   sumPseudoHeader,
   sumWord,
   TCP_HEADER_BYTES,
+  TCP_TIMESTAMP_BYTES,
   writeIpv4,
   writeIpv6,
   writeIpv6Fragment,
   writeTcp,
+  writeTimestamps,
 } from "../wire/index.js";
 import type { Attachment } from "./attachment.js";
 import type { Counters } from "./counters.js";
@@ -81,18 +83,32 @@ export class IpOutput {
     this.nextId = firstId | 0;
   }
 
-  /** A segment of header only, for which there is no connection. */
-  sendBareTcp(attachment: Attachment, key: FlowKey, seq: number, ack: number, flags: number): void {
+  /**
+   * A segment of header only, for which there is no connection.
+   * @param window as it stands in the header
+   * @param stamps TSval and TSecr (RFC 7323 §3.2)
+   */
+  sendBareTcp(
+    attachment: Attachment,
+    key: FlowKey,
+    seq: number,
+    ack: number,
+    flags: number,
+    window = 0,
+    stamps: { value: number; echo: number } | null = null,
+  ): void {
     const ipBytes = ipHeaderBytes(key);
-    const at = this.reserve(attachment, ipBytes + TCP_HEADER_BYTES);
+    const tcpBytes = TCP_HEADER_BYTES + (stamps === null ? 0 : TCP_TIMESTAMP_BYTES);
+    const at = this.reserve(attachment, ipBytes + tcpBytes);
     if (at === -1) return;
     const view = this.arena.view;
-    writeIpHeader(view, at, key, PROTOCOL_TCP, TCP_HEADER_BYTES, IPV4_DONT_FRAGMENT, 0);
-    writeTcp(view, at + ipBytes, key.ports, seq, ack, TCP_HEADER_BYTES, flags, 0);
-    const sum = sumPseudoHeader(key.addressSum(), PROTOCOL_TCP, TCP_HEADER_BYTES);
-    const bytes = sumBytes(this.arena, at + ipBytes, TCP_HEADER_BYTES);
+    writeIpHeader(view, at, key, PROTOCOL_TCP, tcpBytes, IPV4_DONT_FRAGMENT, 0);
+    writeTcp(view, at + ipBytes, key.ports, seq, ack, tcpBytes, flags, window);
+    if (stamps !== null) writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, stamps.value, stamps.echo);
+    const sum = sumPseudoHeader(key.addressSum(), PROTOCOL_TCP, tcpBytes);
+    const bytes = sumBytes(this.arena, at + ipBytes, tcpBytes);
     view.setUint16(at + ipBytes + 16, finishSum(sum + bytes));
-    attachment.link.commit(ipBytes + TCP_HEADER_BYTES, 0, 0);
+    attachment.link.commit(ipBytes + tcpBytes, 0, 0);
   }
 
   /**

@@ -211,9 +211,14 @@ export class Stack {
     return flow;
   }
 
-  /** A snapshot, in no order: connections may be closed while it is walked. */
+  /** A snapshot, in no order: connections may be closed while it is walked. Those in TIME-WAIT are no connections any more. */
   connections(): readonly TcpConnection[] {
     return this.tcp.connections;
+  }
+
+  /** Address pairs that stay taken after their connections. */
+  get timeWaitCount(): number {
+    return this.tcp.timeWaits.count;
   }
 
   udpFlows(): readonly UdpFlow[] {

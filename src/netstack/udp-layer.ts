@@ -60,7 +60,7 @@ export class UdpLayer {
   ): UdpFlow | null {
     const key = FlowKey.towards(attachment.id, local, remote, remotePort);
     if (this.isFull(attachment)) return null;
-    if (!choosePort(key, this.table, this.context.random.uint32(), () => false)) return null;
+    if (!choosePort(key, this.context.random.uint32(), () => this.table.find(key) === null)) return null;
     const flow = new UdpFlow(this, attachment, key, now);
     this.insert(flow, now);
     return flow;

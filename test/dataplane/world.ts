@@ -234,10 +234,9 @@ export class World {
     }
   }
 
-  /** Connections that any of the stacks still knows, but for those in TIME-WAIT. */
+  /** Connections that any of the stacks still knows. */
   get open(): number {
-    return this.stacks.flatMap(stack => stack.connections()).filter(each => each.state !== "TIME-WAIT")
-      .length;
+    return this.stacks.flatMap(stack => stack.connections()).length;
   }
 
   private plug(link: MemoryLink, handler: StackHandler): Stack {

@@ -13,7 +13,7 @@
  * ring becomes FIN, the peer's FIN finishes the receive ring, an aborted ring becomes RST and the reverse.
  * What the rings call may come from another stack in the middle of its work, so it only asks for a turn.
  */
-import type { Milliseconds, Ring, RingReader, RingWriter } from "../../base/index.js";
+import type { LinkedList, Listed, Milliseconds, Ring, RingReader, RingWriter } from "../../base/index.js";
 import { NEVER } from "../../base/index.js";
 import { TCP_HEADER_BYTES, TCP_TIMESTAMP_BYTES } from "../../wire/index.js";
 import type { Attachment } from "../attachment.js";
@@ -23,7 +23,6 @@ import type { FlowKey } from "../flow-key.js";
 import type { TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { mostRingBytes, ReceiveTuner, tuneSendRing } from "./autotune.js";
-import type { ConnectionList } from "./connection-list.js";
 import { CHALLENGE_ACK_MS, DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS, REST_GRAIN_MS } from "./constants.js";
 import { Ecn } from "./ecn.js";
 import { windowShiftFor } from "./handshake.js";
@@ -40,7 +39,7 @@ import { BLOCKED, DONE, MORE, type TurnResult, takeTurn } from "./transmit.js";
 /** Of a path that nothing is known of: more than any packet has. */
 const ANY_MTU = 1 << 16;
 
-export class TcpConnection extends Flow implements RingReader, RingWriter, Timed {
+export class TcpConnection extends Flow implements RingReader, RingWriter, Timed, Listed<TcpConnection> {
   /** RFC 9293 §3.3.2; changed by `life.ts` alone. */
   state: TcpState;
   /** Told when the connection is up and when it is gone. */
@@ -99,7 +98,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   heapIndex = -1;
   queued = false;
   nextQueued: TcpConnection | null = null;
-  listed: ConnectionList | null = null;
+  listed: LinkedList<TcpConnection> | null = null;
   listNext: TcpConnection | null = null;
   listPrevious: TcpConnection | null = null;
 
@@ -186,7 +185,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   /** Resets the connection; `user.onTcpClosed("reset")` follows at once. */
   abort(): void {
     const pending = this.state === "LISTEN";
-    const silent = this.state === "SYN-SENT" || this.state === "TIME-WAIT";
+    const silent = this.state === "SYN-SENT";
     end(this, "reset", silent ? "none" : pending ? "reset-syn" : "reset");
   }
 

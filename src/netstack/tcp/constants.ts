@@ -48,7 +48,10 @@ export const MAX_OUT_OF_ORDER_RANGES = 256;
 /** RFC 7323 §2.3. */
 export const MAX_WINDOW_SHIFT = 14;
 
-/** TIME-WAIT is kept this long from a new connection of ours between the same two ends (RFC 6191). */
+/**
+ * An own connection in TIME-WAIT lets a new one have its port after this time, when timestamps tell their segments
+ * apart (RFC 6191, RFC 7323 §5; as Linux does): else 60 s of TIME-WAIT bound the rate of connections.
+ */
 export const TIME_WAIT_REUSE_MS = 1000;
 
 /** A connection over which nothing has come or gone for so long gives up what only one in use needs. */

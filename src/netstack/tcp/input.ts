@@ -126,7 +126,6 @@ function checkSequence(c: TcpConnection, segment: Segment, now: Milliseconds): b
     c.wantTurn();
     return false;
   }
-  if (c.state === "TIME-WAIT" && segment.has(TCP_FIN)) c.armLife(now + c.context.options.timeWaitMs);
   if (segment.sequenceLength > 0 && !segment.has(TCP_SYN)) noteOldSegment(c, segment);
   else challenge(c, now);
   return false;
@@ -144,8 +143,6 @@ function noteOldSegment(c: TcpConnection, segment: Segment): void {
 /** Second step: RST, which counts only when its sequence number is exactly right (RFC 5961 §3). */
 function checkReset(c: TcpConnection, segment: Segment, now: Milliseconds): boolean {
   if (!segment.has(TCP_RST)) return true;
-  // RFC 1337: a reset must not cut TIME-WAIT short.
-  if (c.state === "TIME-WAIT") return false;
   if (segment.seq !== c.rcv.nxt) {
     c.context.counters.tcpBlindReset++;
     challenge(c, now);

@@ -5,7 +5,8 @@
  * ```
  *   advance ──▶ ESTABLISHED: the user is told, data may flow
  *           ──▶ FIN-WAIT-2:  bounded, when nobody reads any more
- *           ──▶ TIME-WAIT:   the user is done with it, the address pair stays taken
+ *           ──▶ TIME-WAIT:   the user and the layer are done with it; its last ACK may still leave at its next turn,
+ *                            and `TimeWaits` keeps the address pair taken
  *   end     ──▶ CLOSED:      forgotten; a farewell may still leave at its next turn
  * ```
  */
@@ -13,7 +14,7 @@ import { type Milliseconds, NEVER } from "../../base/index.js";
 import { TCP_ACK, TCP_RST } from "../../wire/index.js";
 import type { TcpCloseReason, Unreachable } from "../link.js";
 import type { TcpConnection } from "./connection.js";
-import { FIN_WAIT_2_MS, TIME_WAIT_REUSE_MS } from "./constants.js";
+import { FIN_WAIT_2_MS } from "./constants.js";
 import { sendReset } from "./output.js";
 import type { Seq } from "./seq.js";
 import { nextState, type TcpEvent } from "./states.js";
@@ -58,26 +59,17 @@ export function onPeerFinished(c: TcpConnection, now: Milliseconds): void {
 
 /** Both directions are done: the user is told, the rings are let go, only the address pair stays taken. */
 function startTimeWait(c: TcpConnection, now: Milliseconds): void {
-  c.armSend("none", NEVER);
-  c.armLife(now + c.context.options.timeWaitMs);
-  c.layer.onTimeWait(c);
+  c.layer.forget(c);
+  c.context.timers.cancel(c);
   c.snd.release();
   releaseRings(c, false);
+  c.layer.timeWaits.add(c, now);
   tellUser(c, "closed");
 }
 
-/**
- * An own connection in TIME-WAIT lets a new one have its port after a second, when timestamps tell their
- * segments apart (RFC 6191, RFC 7323 §5; as Linux does): else 60 s of TIME-WAIT bound the rate of connections.
- */
-export function mayGiveUpPort(c: TcpConnection, now: Milliseconds): boolean {
-  if (c.state !== "TIME-WAIT" || !c.rcv.timestamps) return false;
-  return c.lifeAt - now <= c.context.options.timeWaitMs - TIME_WAIT_REUSE_MS;
-}
-
-/** To CLOSED, from any state. */
+/** To CLOSED, from any state; TIME-WAIT is an end, too. */
 export function end(c: TcpConnection, why: TcpCloseReason, farewell: Farewell): void {
-  if (c.state === "CLOSED") return;
+  if (c.state === "CLOSED" || c.state === "TIME-WAIT") return;
   c.farewell = farewell;
   c.layer.forget(c);
   c.state = "CLOSED";

@@ -5,6 +5,7 @@
  * and the sum of what the pseudo-header covers. Each function returns false, with nothing sent, when the link
  * takes nothing now; the caller keeps the connection queued.
  */
+import type { Milliseconds } from "../../base/index.js";
 import {
   finishSum,
   IPV4_DONT_FRAGMENT,
@@ -51,8 +52,8 @@ export class HeaderTemplate {
 }
 
 /** TSval: milliseconds (RFC 7323 §5.4 allows 1 ms to 1 s a tick). */
-export function timestampNow(c: TcpConnection, now: number): number {
-  return (Math.floor(now) + c.template.timestampOffset) | 0;
+export function timestampNow(of: { readonly timestampOffset: number }, now: Milliseconds): number {
+  return (Math.floor(now) + of.timestampOffset) | 0;
 }
 
 /** SYN, or SYN-ACK when the peer's SYN is known. */
@@ -69,7 +70,7 @@ export function sendSyn(c: TcpConnection, now: number): boolean {
   if (!passive || snd.sackPermitted) end += writeSackPermitted(view, end);
   // What cannot be replayed needs no PAWS (docs/decisions/0015-no-timestamps-inside-the-tunnel.md).
   if (passive ? rcv.timestamps : c.attachment.link.checksum !== "redundant") {
-    end += writeTimestamps(view, end, timestampNow(c, now), passive ? rcv.tsRecent : 0);
+    end += writeTimestamps(view, end, timestampNow(c.template, now), passive ? rcv.tsRecent : 0);
   }
   if (!passive || c.scaling) end += writeWindowScale(view, end, c.offeredShift);
   if (passive ? c.omitsChecksum : c.attachment.link.checksum === "redundant") {
@@ -94,7 +95,7 @@ export function sendAck(c: TcpConnection, seq: Seq, now: number): boolean {
   const { rcv, snd } = c;
   const view = c.context.arena.view;
   let end = at + ipBytes + TCP_HEADER_BYTES;
-  if (rcv.timestamps) end += writeTimestamps(view, end, timestampNow(c, now), rcv.tsRecent);
+  if (rcv.timestamps) end += writeTimestamps(view, end, timestampNow(c.template, now), rcv.tsRecent);
   if (snd.sackPermitted && rcv.assembler.somethingToReport) {
     const count = rcv.assembler.report(sackBlocks, rcv.timestamps ? 3 : 4);
     if (count > 0) end += writeSack(view, end, sackBlocks, count);
@@ -188,7 +189,7 @@ function sendSegment(
   const capable = ecn.enabled && fresh && length > 0;
   writeTcpHeader(c, at, seq, headerBytes, flags, capable);
   if (rcv.timestamps) {
-    writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, timestampNow(c, now), rcv.tsRecent);
+    writeTimestamps(view, at + ipBytes + TCP_HEADER_BYTES, timestampNow(c.template, now), rcv.tsRecent);
   }
   const text = gsoSize > 0 ? -1 : textInPlace(c, seq, length);
   if (length > 0 && text === -1) snd.ring?.copyOut(snd.positionOf(seq), at + ipBytes + headerBytes, length);

@@ -2,7 +2,7 @@
  * All connections of a stack: which one a segment belongs to, what a SYN makes, what answers a segment that
  * belongs to none (RFC 9293 §3.10.7.1–2), and ICMP errors (RFC 5927).
  */
-import type { Address, Milliseconds } from "../../base/index.js";
+import { type Address, LinkedList, type Milliseconds } from "../../base/index.js";
 import {
   finishSum,
   IPV6_MIN_MTU,
@@ -21,17 +21,16 @@ import { choosePort, FlowKey, FlowTable, PORT_STEP } from "../flow-key.js";
 import type { Unreachable } from "../link.js";
 import type { Packet } from "../packet.js";
 import { TcpConnection } from "./connection.js";
-import { ConnectionList } from "./connection-list.js";
 import { PENDING_SYN_MS } from "./constants.js";
 import { negotiate } from "./handshake.js";
 import { HeaderPrediction } from "./header-prediction.js";
 import { onSegment } from "./input.js";
 import { SequenceSecret } from "./isn.js";
-import { mayGiveUpPort } from "./life.js";
 import { Segment } from "./segment.js";
 import { SentEntriesPool } from "./sent-entries.js";
-import { seqAdd, seqDistance, seqLt } from "./seq.js";
+import { seqAdd, seqDistance } from "./seq.js";
 import { isSynchronized } from "./states.js";
+import { TimeWaits } from "./time-waits.js";
 import { hasten } from "./timers.js";
 
 /** RFC 791: every IPv4 host takes 576 bytes, so a smaller path is a lie or not worth having. */
@@ -41,6 +40,8 @@ export class TcpLayer {
   readonly context: StackContext;
   readonly sentEntries: SentEntriesPool = new SentEntriesPool();
   readonly prediction: HeaderPrediction;
+  /** They hold an address pair and nothing else, so they do not count as connections. */
+  readonly timeWaits: TimeWaits;
   private readonly table: FlowTable<TcpConnection>;
   private readonly secret: SequenceSecret;
   /**
@@ -50,10 +51,8 @@ export class TcpLayer {
    * every dial before it is done. A half-open connection waits for its *client*: past the limit the oldest goes,
    * whose client is the likeliest to be nobody (RFC 4987 §3.5).
    */
-  private readonly pending: ConnectionList = new ConnectionList();
-  private readonly halfOpen: ConnectionList = new ConnectionList();
-  /** They hold an address pair and nothing else, so they do not count as connections. */
-  private readonly timeWait: ConnectionList = new ConnectionList();
+  private readonly pending: LinkedList<TcpConnection> = new LinkedList();
+  private readonly halfOpen: LinkedList<TcpConnection> = new LinkedList();
   private readonly segment: Segment = new Segment();
   /**
    * Where the search for the next port begins: a step further each time, so that all others come before one is used
@@ -65,7 +64,9 @@ export class TcpLayer {
   constructor(context: StackContext) {
     this.context = context;
     this.prediction = new HeaderPrediction(context.arena);
-    this.table = new FlowTable(context.random.uint32());
+    const seed = context.random.uint32();
+    this.table = new FlowTable(seed);
+    this.timeWaits = new TimeWaits(context, seed);
     this.secret = new SequenceSecret(context.random);
     this.nextPort = context.random.uint32();
   }
@@ -86,12 +87,12 @@ export class TcpLayer {
       return;
     }
     const c = this.table.find(packet.key);
-    if (c !== null && !this.mayReplace(c, segment)) {
+    if (c !== null) {
       onSegment(c, segment, now);
       this.prediction.remember(c, packet, segment);
       return;
     }
-    c?.finish("closed");
+    if (this.timeWaits.process(packet.key, segment, now)) return;
     if ((segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN) this.listen(packet, now);
     else this.answerStray(packet, segment);
   }
@@ -106,10 +107,11 @@ export class TcpLayer {
   ): TcpConnection | null {
     const key = FlowKey.towards(attachment.id, local, remote, remotePort);
     if (this.isFull(attachment)) return null;
-    const { table } = this;
+    const { table, timeWaits } = this;
     this.nextPort += PORT_STEP;
-    if (!choosePort(key, table, this.nextPort, old => mayGiveUpPort(old, now))) return null;
-    table.find(key)?.finish("closed");
+    const isFree = () => table.find(key) === null && timeWaits.mayReuse(key, now);
+    if (!choosePort(key, this.nextPort, isFree)) return null;
+    timeWaits.release(key);
     const c = this.create(attachment, key, "SYN-SENT", now);
     c.synOwed = true;
     // Runs from now on, so that a link that takes nothing also ends in "timeout".
@@ -124,13 +126,14 @@ export class TcpLayer {
 
   closeLink(attachment: Attachment): void {
     for (const c of this.table.entries()) if (c.attachment === attachment) c.drop();
+    this.timeWaits.closeLink(attachment);
   }
 
   // ---- called by connections ----
 
   forget(c: TcpConnection): void {
     this.table.remove(c);
-    if (!this.timeWait.remove(c)) c.attachment.tcpConnections--;
+    c.attachment.tcpConnections--;
     this.leaveHandshake(c);
   }
 
@@ -142,7 +145,7 @@ export class TcpLayer {
     const overShare = attachment.halfOpen >= linkShare * maxHalfOpen;
     if (overShare || this.halfOpen.count >= maxHalfOpen) {
       this.context.counters.tcpHalfOpenDropped++;
-      (this.halfOpen.firstOf(attachment) ?? this.halfOpen.first)?.drop();
+      (this.oldestHalfOpen(attachment) ?? this.halfOpen.first)?.drop();
     }
     this.halfOpen.add(c);
     attachment.halfOpen++;
@@ -152,11 +155,9 @@ export class TcpLayer {
     this.leaveHandshake(c);
   }
 
-  /** Past the limit the oldest ends early, as with Linux' tcp_max_tw_buckets. */
-  onTimeWait(c: TcpConnection): void {
-    c.attachment.tcpConnections--;
-    this.timeWait.add(c);
-    if (this.timeWait.count > this.context.options.maxTimeWait) this.timeWait.first?.finish("closed");
+  private oldestHalfOpen(attachment: Attachment): TcpConnection | null {
+    for (const c of this.halfOpen) if (c.attachment === attachment) return c;
+    return null;
   }
 
   private leaveHandshake(c: TcpConnection): void {
@@ -229,17 +230,6 @@ export class TcpLayer {
     return finishSum(pseudo + sumBytes(this.context.arena, packet.offset, packet.length)) === 0;
   }
 
-  /** RFC 9293 §3.6.1, RFC 6191: a SYN that is newer than all of a TIME-WAIT connection starts anew. */
-  private mayReplace(c: TcpConnection, segment: Segment): boolean {
-    if (c.state !== "TIME-WAIT" || (segment.flags & (TCP_SYN | TCP_ACK | TCP_RST)) !== TCP_SYN) return false;
-    const { rcv } = c;
-    if (rcv.timestamps && segment.options.hasTimestamps) {
-      if (seqLt(rcv.tsRecent, segment.options.tsValue)) return true;
-      if (segment.options.tsValue !== rcv.tsRecent) return false;
-    }
-    return seqLt(rcv.nxt, segment.seq);
-  }
-
   private listen(packet: Packet, now: Milliseconds): void {
     const { options, counters, handler } = this.context;
     const { attachment } = packet;
@@ -264,8 +254,7 @@ export class TcpLayer {
 
   private isFull(attachment: Attachment): boolean {
     const { maxTcpConnections, linkShare } = this.context.options;
-    const open = this.table.size - this.timeWait.count;
-    return open >= maxTcpConnections || attachment.tcpConnections >= linkShare * maxTcpConnections;
+    return this.table.size >= maxTcpConnections || attachment.tcpConnections >= linkShare * maxTcpConnections;
   }
 
   private create(

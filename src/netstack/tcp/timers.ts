@@ -9,7 +9,7 @@
  * | `reorder`  | RACK suspects a loss                                 | 8985 §6.3        |
  * | `persist`  | there is data, nothing outstanding, and no window    | 9293 §3.8.6.1    |
  *
- * `lifeAt` serves what is not about sending: TIME-WAIT, FIN-WAIT-2, keep-alive, a pending SYN; the delayed
+ * `lifeAt` serves what is not about sending: FIN-WAIT-2, keep-alive, a pending SYN; the delayed
  * ACK's deadline is the receiver's. Times are only written down here; `TimerHeap` is told when they move up.
  */
 import { type Milliseconds, NEVER } from "../../base/index.js";
@@ -209,16 +209,14 @@ export function hasten(c: TcpConnection, now: Milliseconds): void {
     const other = c.sendTimer === "syn" || c.sendTimer === "persist";
     if (!other) c.snd.recovery.rtoAt = now;
     c.armSend(other ? c.sendTimer : "rto", now);
-  } else if (isSynchronized(c.state) && c.state !== "TIME-WAIT") {
+  } else if (isSynchronized(c.state)) {
     sendAck(c, seqAdd(c.snd.una, -1), now);
   }
 }
 
-/** TIME-WAIT, FIN-WAIT-2, a pending SYN, or silence. */
+/** FIN-WAIT-2, a pending SYN, or silence. */
 export function onLifeTimer(c: TcpConnection, now: Milliseconds): void {
   switch (c.state) {
-    case "TIME-WAIT":
-      return c.finish("closed");
     case "LISTEN":
     case "SYN-RECEIVED":
       return c.finish("timeout");

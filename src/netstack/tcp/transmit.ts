@@ -217,7 +217,9 @@ function retransmit(c: TcpConnection, index: number, now: Milliseconds): number 
   queue.markRetransmitted(index, now);
   snd.rate.stamp(queue, index);
   snd.recovery.onSent(payload);
-  if (snd.recovery.phase !== "open") snd.recovery.spurious.onRetransmit(payload, timestampNow(c, now), now);
+  if (snd.recovery.phase !== "open") {
+    snd.recovery.spurious.onRetransmit(payload, timestampNow(c.template, now), now);
+  }
   snd.pacer.onSent(payload, now);
   snd.lastSentAt = now;
   if (index === 0) armAfterRetransmit(c, now);

@@ -340,7 +340,8 @@ export class Target implements Link, StackHandler {
     const wrong = this.blocked ? null : auditStack(stack, this.now);
     if (wrong !== null) throw new Error(wrong);
     const { maxTcpConnections, maxTimeWait, maxUdpFlows } = limitsOf(this.setup);
-    if (stack.connections().length > maxTcpConnections + maxTimeWait) throw new Error("too many connections");
+    if (stack.connections().length > maxTcpConnections) throw new Error("too many connections");
+    if (stack.timeWaitCount > maxTimeWait) throw new Error("too many in TIME-WAIT");
     if (stack.udpFlows().length > maxUdpFlows) throw new Error("too many UDP flows");
     for (const ring of [this.receiveRing, this.sendRing]) {
       if (ring.length < 0 || ring.length > Math.max(ring.limit, ring.heldBytes))
@@ -357,6 +358,7 @@ export class Target implements Link, StackHandler {
     this.log = null;
     this.step(3_600_000);
     if (stack.connections().length > 0) throw new Error("a connection is left");
+    if (stack.timeWaitCount > 0) throw new Error("a TIME-WAIT is left");
     if (stack.udpFlows().length > 0) throw new Error("a UDP flow is left");
     if (stack.pollAt() !== NEVER) throw new Error("a timer is left");
     this.receiveRing.dispose();
