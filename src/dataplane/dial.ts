@@ -68,7 +68,7 @@ export class Dial implements Source, TcpUser, Limited {
 
   onReady(events: number, now: Milliseconds): void {
     if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
-    const error = sockets.takeError(this.fd);
+    const error = events & (EPOLLERR | EPOLLHUP) ? sockets.takeError(this.fd) : 0;
     if (error === 0) this.connected(events, now);
     else {
       this.drop();
@@ -141,7 +141,7 @@ export class Dial implements Source, TcpUser, Limited {
 
   private drop(): void {
     this.context.dials.release(this);
-    this.context.loop.remove(this.fd);
+    this.context.loop.forget(this.fd);
     sockets.close(this.fd);
     this.fd = -1;
   }

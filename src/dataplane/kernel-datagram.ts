@@ -60,7 +60,7 @@ export class KernelDatagram implements Source, UdpReceiver {
 
   onUdpClosed(): void {
     if (this.fd === -1) return;
-    this.context.loop.remove(this.fd);
+    this.context.loop.forget(this.fd);
     sockets.close(this.fd);
     this.fd = -1;
     this.onClosed();

@@ -39,7 +39,8 @@ export class KernelStream implements Source, RingReader, RingWriter {
   onClosed: (() => void) | null = null;
 
   private readonly context: Context;
-  private readable = true;
+  /** Nothing has come yet, as far as is known: the first edge says so. */
+  private readable = false;
   private writable = true;
   /** The edge that announced the end has passed: read on until the end itself is read. */
   private hungUp = false;
@@ -49,7 +50,10 @@ export class KernelStream implements Source, RingReader, RingWriter {
   private readBytes = MIN_READ_BYTES;
   closed = false;
 
-  /** Takes over the connected, non-blocking `fd`, which is (or will be, before the turn ends) in the loop with STREAM_EVENTS. */
+  /**
+   * Takes over the connected, non-blocking `fd`, which is (or will be, before the turn ends) in the loop with STREAM_EVENTS:
+   * whoever was told of the first edge tells `onReady`.
+   */
   constructor(context: Context, fd: number, incoming: Ring, outgoing: Ring) {
     this.context = context;
     this.fd = fd;
@@ -114,7 +118,8 @@ export class KernelStream implements Source, RingReader, RingWriter {
       const length = ring.length;
       if (length === 0) {
         if (ring.finished) {
-          sockets.shutdownWrite(this.fd);
+          // With both directions done, to close the socket says the same.
+          if (!this.readDone) sockets.shutdownWrite(this.fd);
           this.writeDone = true;
         }
         return;
@@ -174,7 +179,7 @@ export class KernelStream implements Source, RingReader, RingWriter {
 
   private finish(abort: boolean): void {
     this.closed = true;
-    this.context.loop.remove(this.fd);
+    this.context.loop.forget(this.fd);
     if (abort) sockets.abort(this.fd);
     else sockets.close(this.fd);
     this.onClosed?.();

@@ -55,7 +55,9 @@ export class LaptopRole implements StackHandler {
   private readonly denied: Denials;
   private readonly context: Context;
   private readonly config: LaptopConfig;
-  private dnsAddresses: readonly Address[];
+  private dnsAddresses: readonly Address[] = [];
+  /** The device's own: the ones before the responder's. */
+  private deviceAddresses: readonly Address[] = [];
   private readonly routes = new RouteTable();
   private readonly splices = new LinkedList<TcpSplice>();
   private readonly onSpliceClosed = (splice: TcpSplice): void => {
@@ -67,9 +69,9 @@ export class LaptopRole implements StackHandler {
   constructor(context: Context, config: LaptopConfig) {
     this.context = context;
     this.config = config;
-    this.dnsAddresses = config.dnsAddresses;
     this.dns = new DnsRelay(context, { address: LOOPBACK, port: config.dnsPorts.udp });
     this.denied = new Denials(context, this.denials, context.loop.now);
+    this.setDns(config.dnsAddresses);
   }
 
   /** Flows whose route is gone or has become another service's are reset. */
@@ -88,6 +90,7 @@ export class LaptopRole implements StackHandler {
   /** What the names are has changed, or where the responder is asked. */
   setDns(addresses: readonly Address[]): void {
     this.dnsAddresses = addresses;
+    this.deviceAddresses = addresses.map(dns => dns.plus(-1));
     this.dns.namesChanged();
   }
 
@@ -192,12 +195,9 @@ export class LaptopRole implements StackHandler {
     return this.routes.service(protocol, virtual, port)?.name === name;
   }
 
-  /**
-   * Not this machine's own: a packet that it forwards for a neighbour. The device's addresses are the ones
-   * before the responder's.
-   */
+  /** Not this machine's own: a packet that it forwards for a neighbour. */
   private isForeign(source: Address): boolean {
-    return !this.dnsAddresses.some(dns => dns.plus(-1).equals(source));
+    return !this.deviceAddresses.some(own => own.equals(source));
   }
 
   private isDns(address: Address, port: number): boolean {

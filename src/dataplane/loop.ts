@@ -95,6 +95,11 @@ export class Loop {
   /** Call before closing `fd`. */
   remove(fd: number): void {
     this.poller.remove(fd);
+    this.forget(fd);
+  }
+
+  /** As `remove`, of a descriptor that no other one and no other process shares: closing it ends the watch (epoll(7)). */
+  forget(fd: number): void {
     this.sources[fd] = undefined;
   }
 

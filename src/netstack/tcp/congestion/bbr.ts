@@ -40,6 +40,8 @@ const WINDOW_SLACK_MS: Milliseconds = 10;
 const MAX_WINDOW_GAIN = 2;
 /** Rounds over which the maximum of the bandwidth is taken. */
 const FILTER_ROUNDS = 10;
+/** Doubles from the start, as counters are. A typed array would be memory outside the heap, to be freed one by one. */
+const NO_SAMPLES: readonly number[] = new Array<number>(FILTER_ROUNDS).fill(0.1).fill(0);
 /** Share of a round's bytes whose loss means a full queue, not a bad line. */
 const LOSS_LIMIT = 0.1;
 /** Fewer are chance (§5.3.1.3 has 6 at 2 %). */
@@ -69,7 +71,7 @@ export class Bbr implements CongestionControl {
   private priorCwnd = 0;
 
   /** Bytes per millisecond of the last rounds, as a ring; its maximum is the model's bandwidth. */
-  private readonly samples: Float64Array = new Float64Array(FILTER_ROUNDS);
+  private readonly samples: number[] = NO_SAMPLES.slice();
   private sampleAt = 0;
   private sampled = false;
   private bandwidth = 0.1;
