@@ -12,16 +12,16 @@ export interface LaptopRoute {
 }
 
 export class RouteTable {
-  private routes = new Map<string, LaptopRoute>();
+  private routes = new Map<Address["key"], LaptopRoute>();
 
   /** Throws RangeError on an address that is none: the daemon made the table. */
   replace(routes: readonly Route[]): void {
-    const next = new Map<string, LaptopRoute>();
+    const next = new Map<Address["key"], LaptopRoute>();
     for (const route of routes) {
       const ports = (protocol: Protocol, of = route.ports) =>
         new Set(of.filter(port => port.protocol === protocol).map(port => port.port));
       const denied = route.ports.filter(port => port.denied);
-      next.set(Address.from(route.virtual).toString(), {
+      next.set(Address.from(route.virtual).key, {
         name: route.name,
         target: Address.from(route.target),
         tcp: ports("tcp"),
@@ -33,7 +33,7 @@ export class RouteTable {
   }
 
   lookup(virtual: Address): LaptopRoute | undefined {
-    return this.routes.get(virtual.toString());
+    return this.routes.get(virtual.key);
   }
 
   /** The route of a port that exists and is consumed. */

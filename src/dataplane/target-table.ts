@@ -3,7 +3,6 @@ import type { Protocol, Target } from "../api/index.js";
 import { Address, type Endpoint, type Milliseconds } from "../base/index.js";
 
 export interface AgentTarget {
-  readonly key: string;
   readonly name: string;
   /** Where to dial now, in order: the address itself when it is a cluster address, then endpoints in turn. */
   candidates(now: Milliseconds): Endpoint[];
@@ -15,18 +14,22 @@ export interface AgentTarget {
 const AVOID_DIRECT_MS = 30_000;
 
 export class TargetTable {
-  private targets = new Map<string, AgentTarget>();
-  private grants = new Map<string, ReadonlySet<string>>();
+  private targets: ReadonlyMap<TargetKey, AgentTarget> = new Map();
+  /** What each of them allows. */
+  private grants: ReadonlyMap<string, ReadonlyMap<TargetKey, AgentTarget>> = new Map();
 
   /** Throws RangeError on an address that is none: the control process made the table. */
   replace(targets: readonly Target[], grants: Readonly<Record<string, readonly number[]>>): void {
     const previous = this.targets;
-    const next = targets.map(target => new RoundRobinTarget(target, previous.get(keyOf(target))));
-    this.targets = new Map(next.map(target => [target.key, target]));
+    const next = targets.map((target): [TargetKey, AgentTarget] => {
+      const key = targetKey(target.protocol, Address.from(target.address), target.port);
+      return [key, new RoundRobinTarget(target, previous.get(key))];
+    });
+    this.targets = new Map(next);
     this.grants = new Map(
       Object.entries(grants).map(([grant, indexes]) => [
         grant,
-        new Set(indexes.map(index => (next[index] as AgentTarget).key)),
+        new Map(indexes.map(index => next[index] as [TargetKey, AgentTarget])),
       ]),
     );
   }
@@ -38,21 +41,19 @@ export class TargetTable {
 
   /** The target, or undefined when it does not exist or `grant` does not allow it. */
   lookup(grant: string, protocol: Protocol, address: Address, port: number): AgentTarget | undefined {
-    const key = targetKey(protocol, address, port);
-    return this.grants.get(grant)?.has(key) ? this.targets.get(key) : undefined;
+    return this.grants.get(grant)?.get(targetKey(protocol, address, port));
   }
 }
 
-function targetKey(protocol: Protocol, address: Address, port: number): string {
-  return `${protocol} ${address} ${port}`;
-}
+type TargetKey = number | string;
 
-function keyOf(target: Target): string {
-  return targetKey(target.protocol, Address.from(target.address), target.port);
+function targetKey(protocol: Protocol, address: Address, port: number): TargetKey {
+  const { key } = address;
+  if (typeof key === "string") return `${protocol} ${key} ${port}`;
+  return (key * 2 + (protocol === "tcp" ? 0 : 1)) * 0x10000 + port;
 }
 
 class RoundRobinTarget implements AgentTarget {
-  readonly key: string;
   readonly name: string;
   private readonly direct: Endpoint | null;
   private readonly endpoints: readonly Endpoint[];
@@ -60,7 +61,6 @@ class RoundRobinTarget implements AgentTarget {
   private directAgainAt: Milliseconds;
 
   constructor(target: Target, previous: AgentTarget | undefined) {
-    this.key = keyOf(target);
     this.name = target.name;
     this.direct = target.direct ? { address: Address.from(target.address), port: target.port } : null;
     this.endpoints = target.endpoints.map(({ address, port }) => ({ address: Address.from(address), port }));

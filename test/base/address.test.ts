@@ -53,6 +53,9 @@ t.test("addresses survive the wire", async t => {
     t.ok(Address.read(bytes, 2, address.family).equals(address));
   }
   t.notOk(Address.from("1.2.3.4").equals(Address.from("::ffff:1.2.3.4")), "families do not mix");
+  t.equal(Address.from("1.2.3.4").key, Address.from("1.2.3.4").key);
+  t.equal(Address.from("2001:db8::1").key, Address.from("2001:DB8:0::1").key);
+  t.not(Address.from("1.2.3.4").key, Address.from("::ffff:1.2.3.4").key, "nor do their keys");
   t.equal(Address.from("198.18.255.255").plus(1).toString(), "198.19.0.0");
 });
 
