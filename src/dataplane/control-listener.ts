@@ -39,8 +39,8 @@ class ControlStream implements TcpUser {
     connection.attach(down, up);
     connection.user = this;
     this.stream = new KernelStream(context, fd, up, down);
-    context.loop.add(fd, STREAM_EVENTS, this.stream);
     this.stream.onClosed = () => this.closed();
+    if (context.loop.add(fd, STREAM_EVENTS, this.stream) < 0) connection.abort();
   }
 
   onTcpConnected(): void {}

@@ -98,7 +98,7 @@ export class Loop {
     this.forget(fd);
   }
 
-  /** As `remove`, of a descriptor that no other one and no other process shares: closing it ends the watch (epoll(7)). */
+  /** As `remove`, of what no other descriptor and no other process has open: closing the last one ends the watch (epoll(7)). */
   forget(fd: number): void {
     this.sources[fd] = undefined;
   }

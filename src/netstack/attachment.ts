@@ -7,6 +7,8 @@ export class Attachment {
   readonly id: number;
   /** `reserve` returned -1 and `linkWritable` has not been called since. */
   blocked = false;
+  /** The link is gone: nobody queues any more, whatever it still hears of its end. */
+  closed = false;
   /** In the stack's list of links with something to send. */
   listed = false;
   /** What it holds of the stack's tables. */
@@ -31,7 +33,7 @@ export class Attachment {
 
   /** Queues a connection for the next `dispatch`, once. */
   enqueue(connection: TcpConnection): void {
-    if (connection.queued) return;
+    if (connection.queued || this.closed) return;
     connection.queued = true;
     connection.nextQueued = null;
     if (this.tail === null) this.head = connection;

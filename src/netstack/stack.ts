@@ -187,6 +187,7 @@ export class Stack {
   closeLink(link: Link): void {
     const attachment = this.attachments.get(link);
     if (attachment === undefined) return;
+    attachment.closed = true;
     this.tcp.closeLink(attachment);
     this.udp.closeLink(attachment);
     while (attachment.dequeue() !== null);

@@ -161,7 +161,28 @@ t.test("RFC 9293 §3.10.7.4, RFC 7323 §3.2: what TIME-WAIT answers, and with wh
   t.same(peer.lines(), [". 2:2 ack 2"], "RFC 5961 §7: a challenge, and no other for half a second");
   t.equal(peer.stack.counters.tcpChallengeAcks, 1);
 
-  peer.stack.closeLink(peer);
+  peer.send({ flags: ".", seq: 2, ack: 1, timestamps: [720, 0] });
+  peer.send({ flags: "", seq: 2, timestamps: [720, 0] });
+  t.same(peer.lines(), [], "an ACK that was overtaken, and none at all");
+  peer.step(500);
+  peer.send({ flags: "SF", seq: 9000, options: synOptions({}) });
+  t.same(peer.lines(), [". 2:2 ack 2"], "nobody opens a connection so");
+  t.equal(peer.stack.timeWaitCount, 1);
+  peer.step(50_000);
+  peer.send({ flags: "F.", seq: 5000, ack: 2, timestamps: [730, 0] });
+  peer.step(10_000);
+  t.equal(peer.stack.timeWaitCount, 0, "another FIN than the peer's is none");
+});
+
+t.test("TIME-WAIT ends with its link, on which nothing leaves any more", async t => {
+  const peer = established();
+  peer.sendRing.finish();
+  peer.dispatch();
+  peer.sent();
+  if (peer.connection !== null)
+    peer.connection.user = { onTcpConnected() {}, onTcpClosed: () => peer.stack.closeLink(peer) };
+  peer.send({ flags: "F.", seq: 1, ack: 2 });
+  t.same(peer.lines(), [], "whoever is told of the end may close the link");
   t.equal(peer.stack.timeWaitCount, 0);
   t.equal(peer.stack.pollAt(), Number.POSITIVE_INFINITY);
 });

@@ -13,7 +13,7 @@ import type { TcpConnection } from "./connection.js";
 import { CHALLENGE_ACK_MS, TIME_WAIT_REUSE_MS } from "./constants.js";
 import { timestampNow } from "./output.js";
 import type { Segment } from "./segment.js";
-import { type Seq, seqLt } from "./seq.js";
+import { type Seq, seqAdd, seqLeq, seqLt } from "./seq.js";
 
 class TimeWait implements Keyed, Listed<TimeWait> {
   readonly key: FlowKey;
@@ -48,7 +48,7 @@ class TimeWait implements Keyed, Listed<TimeWait> {
 
   /** RFC 9293 §3.6.1, RFC 6191: a SYN that is newer than all of the connection starts anew. */
   isOlderThan(segment: Segment): boolean {
-    if ((segment.flags & (TCP_SYN | TCP_ACK | TCP_RST)) !== TCP_SYN) return false;
+    if ((segment.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) !== TCP_SYN) return false;
     if (this.timestamps && segment.options.hasTimestamps) {
       if (seqLt(this.tsRecent, segment.options.tsValue)) return true;
       if (segment.options.tsValue !== this.tsRecent) return false;
@@ -142,13 +142,14 @@ export class TimeWaits implements Timed {
   private onSegment(left: TimeWait, segment: Segment, now: Milliseconds): void {
     const { counters } = this.context;
     // RFC 1337: a reset must not cut TIME-WAIT short.
-    if (segment.has(TCP_RST)) return;
+    if (segment.has(TCP_RST) || !(segment.has(TCP_ACK) || segment.has(TCP_SYN))) return;
     const isOld = left.isPawsOlder(segment);
     if (isOld) counters.tcpPaws++;
     else if (segment.seq !== left.ack) counters.tcpOutOfWindow++;
-    else if (segment.sequenceLength === 0 && segment.ack === left.seq) return;
+    else if (segment.sequenceLength === 0 && seqLeq(segment.ack, left.seq)) return;
     if (segment.sequenceLength > 0 && !segment.has(TCP_SYN)) {
-      if (segment.has(TCP_FIN) && !isOld) {
+      // The peer's own FIN again, whose acknowledgment was lost.
+      if (segment.has(TCP_FIN) && !isOld && seqAdd(segment.seq, segment.sequenceLength) === left.ack) {
         this.list.remove(left);
         this.begin(left, now);
       }
