@@ -24,11 +24,16 @@ export const SERVICE_PORT = 5201;
 export const ECHO_PORT = 5210;
 export const CONNECTS_PORT = 5211;
 export const MANY_PORT = 5212;
+/** An echo's beside iperf3's. */
+export const LOADED_ECHO_PORT = 5213;
+export const LOAD_PORT = 5202;
 export const HTTP_PORT = 5280;
 export const SERVICE_PORTS: readonly number[] = [
   SERVICE_PORT,
   ECHO_PORT,
   CONNECTS_PORT,
   MANY_PORT,
+  LOADED_ECHO_PORT,
+  LOAD_PORT,
   HTTP_PORT,
 ];

@@ -19,6 +19,7 @@ import { growth } from "./scenarios/growth.js";
 import { http } from "./scenarios/http.js";
 import { impaired } from "./scenarios/impaired.js";
 import { ledger } from "./scenarios/ledger.js";
+import { loaded } from "./scenarios/loaded.js";
 import { stack } from "./scenarios/stack.js";
 import { connects, trips } from "./scenarios/trips.js";
 import { udp } from "./scenarios/udp.js";
@@ -36,6 +37,7 @@ export const CONTENDERS: readonly Contender[] = [
 const SCENARIOS: readonly Scenario[] = [
   bulk,
   trips,
+  loaded,
   http,
   connects,
   udp,
