@@ -71,7 +71,7 @@ export class Address {
     return this.family === 4 ? 32 : 128;
   }
 
-  /** The same for equal addresses, as a key of a Map; of IPv4 a number, since to write text for each lookup would cost more than it. */
+  /** The same for equal addresses, as a key of a Map; of IPv4 a number: to write text for each lookup would cost more than it. */
   get key(): number | string {
     return this.family === 4 ? this.w3 : this.toString();
   }

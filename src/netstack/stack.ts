@@ -212,7 +212,7 @@ export class Stack {
     return flow;
   }
 
-  /** A snapshot, in no order: connections may be closed while it is walked. Those in TIME-WAIT are no connections any more. */
+  /** A snapshot, in no order, without TIME-WAIT: connections may be closed while it is walked. */
   connections(): readonly TcpConnection[] {
     return this.tcp.connections;
   }

@@ -109,9 +109,8 @@ export class TcpLayer {
     if (this.isFull(attachment)) return null;
     const { table, timeWaits } = this;
     this.nextPort += PORT_STEP;
-    const isFree = () => table.find(key) === null && timeWaits.mayReuse(key, now);
+    const isFree = () => table.find(key) === null && timeWaits.giveWay(key, now);
     if (!choosePort(key, this.nextPort, isFree)) return null;
-    timeWaits.release(key);
     const c = this.create(attachment, key, "SYN-SENT", now);
     c.synOwed = true;
     // Runs from now on, so that a link that takes nothing also ends in "timeout".

@@ -89,18 +89,17 @@ export class TimeWaits implements Timed {
     if (oldest !== null && this.count > this.context.options.maxTimeWait) this.remove(oldest);
   }
 
-  /** The pair of `key` is free, or may be: an own new connection is told apart by timestamps (`TIME_WAIT_REUSE_MS`). */
-  mayReuse(key: FlowKey, now: Milliseconds): boolean {
+  /**
+   * A new connection of ours takes the pair of `key`. False when it is not to have it yet: a record gives way once
+   * timestamps tell the two apart (`TIME_WAIT_REUSE_MS`).
+   */
+  giveWay(key: FlowKey, now: Milliseconds): boolean {
     const left = this.table.find(key);
     if (left === null) return true;
     const { timeWaitMs } = this.context.options;
-    return left.timestamps && left.endsAt - now <= timeWaitMs - TIME_WAIT_REUSE_MS;
-  }
-
-  /** The pair of `key`, if it is here, is somebody else's from now on. */
-  release(key: FlowKey): void {
-    const left = this.table.find(key);
-    if (left !== null) this.remove(left);
+    if (!left.timestamps || left.endsAt - now > timeWaitMs - TIME_WAIT_REUSE_MS) return false;
+    this.remove(left);
+    return true;
   }
 
   closeLink(attachment: Attachment): void {
