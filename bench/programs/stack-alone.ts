@@ -3,10 +3,11 @@
  * where it runs (its sockets stay there) and says "ready"; the benchmark then moves the device to the guest.
  */
 import { BlockPool, ENDPOINT_BYTES } from "../../src/base/index.js";
-import { type Context, StreamQueue } from "../../src/dataplane/context.js";
+import type { Context } from "../../src/dataplane/context.js";
 import { Dial } from "../../src/dataplane/dial.js";
 import { DialLimit } from "../../src/dataplane/dial-limit.js";
 import { Loop, StackMachine } from "../../src/dataplane/loop.js";
+import { StreamQueue } from "../../src/dataplane/stream-queue.js";
 import { TunLink } from "../../src/dataplane/tun-link.js";
 import { createArena, EPOLLIN, openTun, Poller } from "../../src/linux/index.js";
 import { Stack } from "../../src/netstack/index.js";

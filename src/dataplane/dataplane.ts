@@ -13,13 +13,14 @@ import {
   ThreadPlacement,
   threadCpuMs,
 } from "../linux/index.js";
-import { type Context, StreamQueue } from "./context.js";
+import type { Context } from "./context.js";
 import { DialLimit } from "./dial-limit.js";
 import { LineChannel } from "./line-channel.js";
 import { Linger } from "./linger.js";
 import { Loop } from "./loop.js";
 import { Running, type Start } from "./running.js";
 import { StayPut } from "./stay-put.js";
+import { StreamQueue } from "./stream-queue.js";
 import { Tidier } from "./tidier.js";
 import { V8Heap } from "./v8-heap.js";
 

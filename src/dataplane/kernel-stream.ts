@@ -16,8 +16,9 @@ import {
   EPOLLRDHUP,
   sockets,
 } from "../linux/index.js";
-import { type Context, TURN_READ_BYTES } from "./context.js";
+import type { Context } from "./context.js";
 import type { Source } from "./loop.js";
+import { TURN_READ_BYTES } from "./stream-queue.js";
 
 /**
  * What one read may bring: little from a socket that says little, so that thousands of them fit the pool. One that is
@@ -87,6 +88,11 @@ export class KernelStream implements Source, RingReader, RingWriter {
   onRingAborted(): void {
     if (this.closed) return;
     this.finish(true);
+  }
+
+  /** What it has to read and to write takes next to no time. */
+  get isBrief(): boolean {
+    return this.readBytes === MIN_READ_BYTES && this.outgoing.length < MIN_READ_BYTES;
   }
 
   private queue(): void {

@@ -1,6 +1,39 @@
 /** What the stack keeps for each link: a number for keys, and the connections that want to send on it. */
 import type { Link } from "./link.js";
+import { BusyFlows } from "./tcp/busy-flows.js";
 import type { TcpConnection } from "./tcp/connection.js";
+
+/** Connections in the order of their turns. */
+class TurnQueue {
+  private head: TcpConnection | null = null;
+  private tail: TcpConnection | null = null;
+
+  get isEmpty(): boolean {
+    return this.head === null;
+  }
+
+  add(connection: TcpConnection): void {
+    connection.nextQueued = null;
+    if (this.tail === null) this.head = connection;
+    else this.tail.nextQueued = connection;
+    this.tail = connection;
+  }
+
+  addFirst(connection: TcpConnection): void {
+    connection.nextQueued = this.head;
+    this.head = connection;
+    if (this.tail === null) this.tail = connection;
+  }
+
+  take(): TcpConnection | null {
+    const connection = this.head;
+    if (connection === null) return null;
+    this.head = connection.nextQueued;
+    if (this.head === null) this.tail = null;
+    connection.nextQueued = null;
+    return connection;
+  }
+}
 
 export class Attachment {
   readonly link: Link;
@@ -16,9 +49,11 @@ export class Attachment {
   pendingSyns = 0;
   halfOpen = 0;
   udpFlows = 0;
+  readonly busyFlows: BusyFlows = new BusyFlows();
   private readonly onBusy: (attachment: Attachment) => void;
-  private head: TcpConnection | null = null;
-  private tail: TcpConnection | null = null;
+  /** Those with little to send are first: it takes no time, and they need not wait until each transfer had its quantum. */
+  private readonly brief: TurnQueue = new TurnQueue();
+  private readonly bulk: TurnQueue = new TurnQueue();
 
   /** @param onBusy called when a connection queues while the attachment is not `listed` */
   constructor(link: Link, id: number, onBusy: (attachment: Attachment) => void) {
@@ -28,37 +63,40 @@ export class Attachment {
   }
 
   get idle(): boolean {
-    return this.head === null;
+    return this.brief.isEmpty && this.bulk.isEmpty;
   }
 
   /** Queues a connection for the next `dispatch`, once. */
   enqueue(connection: TcpConnection): void {
-    if (connection.queued || this.closed) return;
-    connection.queued = true;
-    connection.nextQueued = null;
-    if (this.tail === null) this.head = connection;
-    else this.tail.nextQueued = connection;
-    this.tail = connection;
-    if (!this.listed) this.onBusy(this);
+    if (this.mayQueue(connection)) this.queueOf(connection).add(connection);
   }
 
-  dequeue(): TcpConnection | null {
-    const connection = this.head;
-    if (connection === null) return null;
-    this.head = connection.nextQueued;
-    if (this.head === null) this.tail = null;
-    connection.nextQueued = null;
-    connection.queued = false;
-    return connection;
+  /** Of one that has had its turn, and wants another. */
+  enqueueLast(connection: TcpConnection): void {
+    if (this.mayQueue(connection)) this.bulk.add(connection);
   }
 
   /** Puts back the connection that was just taken out and found the link blocked: it keeps its turn. */
   requeueFirst(connection: TcpConnection): void {
-    if (connection.queued) return;
+    if (this.mayQueue(connection)) this.queueOf(connection).addFirst(connection);
+  }
+
+  dequeue(): TcpConnection | null {
+    const connection = this.brief.take() ?? this.bulk.take();
+    if (connection !== null) connection.queued = false;
+    return connection;
+  }
+
+  private queueOf(connection: TcpConnection): TurnQueue {
+    return connection.isBrief ? this.brief : this.bulk;
+  }
+
+  /** Marks it as queued, unless it is or nobody may. */
+  private mayQueue(connection: TcpConnection): boolean {
+    if (connection.queued || this.closed) return false;
     connection.queued = true;
-    connection.nextQueued = this.head;
-    this.head = connection;
-    if (this.tail === null) this.tail = connection;
+    if (!this.listed) this.onBusy(this);
+    return true;
   }
 
   /** `reserve` on the link; remembers a refusal. */

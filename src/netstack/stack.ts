@@ -248,7 +248,7 @@ export class Stack {
       const connection = attachment.dequeue();
       if (connection === null) return;
       const result = connection.takeTurn(now);
-      if (result === MORE) attachment.enqueue(connection);
+      if (result === MORE) attachment.enqueueLast(connection);
       else if (result === BLOCKED) {
         attachment.requeueFirst(connection);
         return;

@@ -17,12 +17,13 @@ import {
   type Random,
 } from "../../src/base/index.js";
 import { createCrypto } from "../../src/crypto/index.js";
-import { type Context, newRing, StreamQueue } from "../../src/dataplane/context.js";
+import { type Context, newRing } from "../../src/dataplane/context.js";
 import { DialLimit } from "../../src/dataplane/dial-limit.js";
 import { Handover } from "../../src/dataplane/handover.js";
 import { Loop } from "../../src/dataplane/loop.js";
 import { Path, type PathEvents } from "../../src/dataplane/path.js";
 import type { PeerLink } from "../../src/dataplane/peer-link.js";
+import { StreamQueue } from "../../src/dataplane/stream-queue.js";
 import { Poller } from "../../src/linux/index.js";
 import {
   Stack,

@@ -18,11 +18,12 @@ import {
   Ring,
 } from "../../src/base/index.js";
 import { AgentRole } from "../../src/dataplane/agent.js";
-import { type Context, StreamQueue } from "../../src/dataplane/context.js";
+import type { Context } from "../../src/dataplane/context.js";
 import { DialLimit } from "../../src/dataplane/dial-limit.js";
 import { LaptopRole, RefuseInbound } from "../../src/dataplane/laptop.js";
 import { Loop, type Machine, StackMachine } from "../../src/dataplane/loop.js";
 import type { PeerLink } from "../../src/dataplane/peer-link.js";
+import { StreamQueue } from "../../src/dataplane/stream-queue.js";
 import { Poller } from "../../src/linux/index.js";
 import {
   type Link,

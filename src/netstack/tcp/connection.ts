@@ -23,7 +23,15 @@ import type { FlowKey } from "../flow-key.js";
 import type { TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { mostRingBytes, ReceiveTuner, tuneSendRing } from "./autotune.js";
-import { CHALLENGE_ACK_MS, DEFAULT_MSS_V4, MIN_MSS, REST_AFTER_MS, REST_GRAIN_MS } from "./constants.js";
+import { SHORT_PATH_MS, UNLIMITED } from "./congestion/control.js";
+import {
+  BRIEF_BYTES,
+  CHALLENGE_ACK_MS,
+  DEFAULT_MSS_V4,
+  MIN_MSS,
+  REST_AFTER_MS,
+  REST_GRAIN_MS,
+} from "./constants.js";
 import { Ecn } from "./ecn.js";
 import { windowShiftFor } from "./handshake.js";
 import { advance, end, type Farewell, sayFarewell } from "./life.js";
@@ -105,6 +113,8 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   /** Sent at the next turn, after the end. */
   farewell: Farewell = "none";
   private readonly tuner: ReceiveTuner | null;
+  busyRound = -1;
+  busyFrom: Seq = 0;
 
   constructor(
     layer: TcpLayer,
@@ -205,6 +215,11 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
 
   // ---- turns ----
 
+  /** What it wants to send takes next to no time. */
+  get isBrief(): boolean {
+    return this.snd.unsent < BRIEF_BYTES;
+  }
+
   /** Queues for the next dispatch. */
   wantTurn(): void {
     if (!this.queued) this.attachment.enqueue(this);
@@ -213,7 +228,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   /** Sends what there is to send. Called by the stack's `dispatch`. */
   takeTurn(now: Milliseconds): TurnResult {
     if (this.state === "CLOSED") return sayFarewell(this, now) ? DONE : BLOCKED;
-    if (this.tuner !== null) this.tuneRings(this.tuner, now);
+    if (this.tuner !== null) this.tune(this.tuner, now);
     const result = takeTurn(this, now);
     if (result !== MORE) armPersist(this, now);
     return result;
@@ -310,8 +325,12 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
     return Math.ceil(due / REST_GRAIN_MS) * REST_GRAIN_MS;
   }
 
-  private tuneRings(tuner: ReceiveTuner, now: Milliseconds): void {
+  /** To the path, and to who else is on it. */
+  private tune(tuner: ReceiveTuner, now: Milliseconds): void {
     const { rcv, snd } = this;
+    const { busyFlows } = this.attachment;
+    busyFlows.note(this, now);
+    snd.share = snd.rtt.minRtt < SHORT_PATH_MS ? busyFlows.share : UNLIMITED;
     if (rcv.ring !== null) {
       const ahead = rcv.assembler.reach(rcv.nxt);
       tuner.update(rcv.ring, ahead, snd.rtt.srtt, this.maxRingBytes(rcv.ring), now);

@@ -41,6 +41,8 @@ export const DUPLICATE_ACK_THRESHOLD = 3;
 export const MAX_SENT_ENTRIES = 16_384;
 /** Payload bytes one connection sends before the next one has its turn. */
 export const DISPATCH_QUANTUM_BYTES: number = 128 << 10;
+/** With less than this to send, a connection is before those with more. */
+export const BRIEF_BYTES = 4096;
 /** Text of at least so many bytes is sent from where it lies in the ring: less is copied sooner than a second piece is told of. */
 export const MIN_GATHERED_BYTES = 1024;
 /** Ranges of out-of-order bytes per connection; a segment that would make one more is dropped. */
