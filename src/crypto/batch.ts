@@ -19,12 +19,24 @@ export interface Worker {
   /** Takes up the key of the packets that are added next. */
   load(key: Uint32Array): void;
   /**
-   * Packet `slot`: from arena byte `offset` to `target`, which is the same where packets are sealed.
-   * @param rest where the second piece comes from
+   * Packets `slot` to `slot` + `count` − 1, counters going up by one: from arena byte `offset`, and each `stride` bytes on, to
+   * `target`, and each `targetStride` bytes on, which is the same where packets are sealed.
+   * @param rest where the second pieces come from, each `restStride` bytes after the one before
    */
-  add(slot: number, offset: number, target: number, length: number, counter: number, rest: number): void;
-  /** `count` packets from `first` on, at least one. */
-  run(first: number, count: number): void;
+  add(
+    slot: number,
+    count: number,
+    offset: number,
+    stride: number,
+    target: number,
+    targetStride: number,
+    length: number,
+    counter: number,
+    rest: number,
+    restStride: number,
+  ): void;
+  /** All that were added since the last time. */
+  run(): void;
   /** Removes what is left of keys. */
   forget(): void;
 }
@@ -32,7 +44,6 @@ export interface Worker {
 abstract class Batch {
   protected count = 0;
   protected readonly worker: Worker;
-  private carriedOut = 0;
   /** The key that the worker has. */
   private loaded: Uint32Array | null = null;
 
@@ -43,26 +54,14 @@ abstract class Batch {
   /** Packets that are added from here on are under `key`. */
   protected use(key: Uint32Array): void {
     if (this.loaded === key) return;
-    this.carryOut();
+    this.worker.run();
     this.worker.load(key);
     this.loaded = key;
   }
 
-  protected carryOut(): void {
-    const { count, carriedOut } = this;
-    if (count === carriedOut) return;
-    this.worker.run(carriedOut, count - carriedOut);
-    this.carriedOut = count;
-  }
-
-  protected restart(): void {
-    this.count = 0;
-    this.carriedOut = 0;
-  }
-
   /** Carries out what waits, and removes what is left of keys. */
   wipe(): void {
-    this.carryOut();
+    this.worker.run();
     this.loaded = null;
     this.worker.forget();
   }
@@ -83,18 +82,14 @@ export class Seals extends Batch {
   ): void {
     if (this.count + count > SLOTS) this.run();
     this.use(key);
-    const { worker } = this;
-    const slot = this.count;
-    for (let i = 0; i < count; i++) {
-      const at = offset + i * stride;
-      worker.add(slot + i, at, at, length, counter + i, rest + i * restStride);
-    }
+    const { worker, count: slot } = this;
+    worker.add(slot, count, offset, stride, offset, stride, length, counter, rest, restStride);
     this.count = slot + count;
   }
 
   run(): void {
-    this.carryOut();
-    this.restart();
+    this.worker.run();
+    this.count = 0;
   }
 }
 
@@ -130,7 +125,7 @@ export class Opens extends Batch {
   ): number {
     if (this.closed) {
       this.closed = false;
-      this.restart();
+      this.count = 0;
       this.placesBytes = 0;
     }
     const { worker, expected, plaintexts } = this;
@@ -141,19 +136,18 @@ export class Opens extends Batch {
     this.use(key);
     const first = this.places + this.placesBytes + head;
     for (let i = 0; i < count; i++) {
-      const at = offset + i * stride;
-      const target = first + i * bytes;
-      expected[ticket + i] = at + length;
-      plaintexts[ticket + i] = target;
-      worker.add(ticket + i, at, target, length, counter + i, at + FIRST_PIECE_BYTES);
+      expected[ticket + i] = offset + i * stride + length;
+      plaintexts[ticket + i] = first + i * bytes;
     }
+    const rest = offset + FIRST_PIECE_BYTES;
+    worker.add(ticket, count, offset, stride, first, bytes, length, counter, rest, stride);
     this.placesBytes += count * bytes;
     this.count = ticket + count;
     return ticket;
   }
 
   run(): void {
-    this.carryOut();
+    this.worker.run();
     this.closed = true;
     const { arena, tags, expected, plaintexts, verdicts } = this;
     for (let ticket = 0; ticket < this.count; ticket++) {

@@ -69,6 +69,9 @@ export class PacketCalls implements Worker {
   private readonly offsets: Int32Array = new Int32Array(SLOTS);
   private readonly lengths: Int32Array = new Int32Array(SLOTS);
   private readonly targets: Int32Array = new Int32Array(SLOTS);
+  /** Slots that wait to be run. */
+  private first = 0;
+  private waiting = 0;
 
   /**
    * Throws when a routine is missing.
@@ -108,12 +111,32 @@ export class PacketCalls implements Worker {
     this.arena.u32.set(key, this.key >> 2);
   }
 
-  add(slot: number, offset: number, target: number, length: number, counter: number, rest: number): void {
-    joinPieces(this.arena, offset, length, rest);
+  add(
+    slot: number,
+    count: number,
+    offset: number,
+    stride: number,
+    target: number,
+    targetStride: number,
+    length: number,
+    counter: number,
+    rest: number,
+    restStride: number,
+  ): void {
+    if (this.waiting === 0) this.first = slot;
+    this.waiting += count;
+    for (let i = 0; i < count; i++) {
+      const at = offset + i * stride;
+      joinPieces(this.arena, at, length, rest + i * restStride);
+      this.placeOnce(slot + i, at, target + i * targetStride, length);
+      writeNonce(this.arena.u32, ((this.counters + (slot + i) * COUNTER_BYTES) >> 2) + 1, counter + i);
+    }
+  }
+
+  private placeOnce(slot: number, offset: number, target: number, length: number): void {
     if (this.offsets[slot] !== offset || this.lengths[slot] !== length || this.targets[slot] !== target) {
       this.place(slot, offset, target, length);
     }
-    writeNonce(this.arena.u32, ((this.counters + slot * COUNTER_BYTES) >> 2) + 1, counter);
   }
 
   private place(slot: number, offset: number, target: number, length: number): void {
@@ -142,8 +165,9 @@ export class PacketCalls implements Worker {
     arena.view.setUint32(tail + pad + LENGTHS_BYTES / 2, length, true);
   }
 
-  run(first: number, count: number): void {
-    this.list.run(first * CALLS, count * CALLS);
+  run(): void {
+    if (this.waiting > 0) this.list.run(this.first * CALLS, this.waiting * CALLS);
+    this.waiting = 0;
   }
 
   forget(): void {

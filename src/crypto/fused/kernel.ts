@@ -12,7 +12,7 @@
  * The order of instructions and the addresses that they touch depend on lengths alone, never on keys or data.
  *
  * Everything that the code works on lies in its workspace (`workspace.ts`) and in the packets of its list. It is a function
- * of (workspace + BIAS, list, packets): two addresses and a number, System V AMD64 ABI.
+ * of (workspace + BIAS, list, entries): two addresses and a number, System V AMD64 ABI.
  */
 
 import type { Vectors } from "../machine/processor.js";
@@ -22,6 +22,7 @@ import {
   clear,
   cmp,
   dec,
+  type Instruction,
   mov,
   movLow,
   movValue,
@@ -93,6 +94,13 @@ function writeStride(program: Program, cipher: Cipher): void {
     .jump("take rest");
 }
 
+/** @param stride to RAX */
+const moveOn = (name: "source" | "tag" | "ciphertext", stride: Instruction): Instruction[] => [
+  stride,
+  add(RAX, field(name)),
+  store(field(name), RAX),
+];
+
 /** The whole: see the head of this file. */
 export function fusedCode(vectors: Vectors): Uint8Array {
   const cipher = CIPHERS[vectors];
@@ -130,6 +138,15 @@ export function fusedCode(vectors: Vectors): Uint8Array {
   program
     .jump("xored")
     .label("packet done")
+    .emit(dec(field("count")))
+    .jumpIf("equal", "entry done")
+    // Two places at a time: none of them is beyond 2^32.
+    .emit(...moveOn("source", mov(RAX, field("stride"))))
+    .emit(...moveOn("tag", mov(RAX, field("tagStride"))))
+    .emit(...moveOn("ciphertext", movLow(RAX, field("stride"))))
+    .emit(addValue(field("counterLow"), 1))
+    .jump("packet")
+    .label("entry done")
     .emit(addValue(LIST, PACKET_BYTES), cmp(LIST, work(WORKSPACE.end)))
     .jumpIf("below", "packet")
     .call("take rest")

@@ -14,7 +14,7 @@ const CLAMP = [0x0fffffff, 0x0ffffffc, 0x0ffffffc, 0x0ffffffc];
 
 const kernels = new Map<Vectors, NativeFunction<void>>();
 
-/** (workspace + BIAS, list, packets): two addresses, and at least one packet. Throws where no code may be added. */
+/** (workspace + BIAS, list, entries): two addresses, and at least one entry. Throws where no code may be added. */
 function loadKernel(vectors: Vectors): NativeFunction<void> {
   const kernel = kernels.get(vectors) ?? addCode(fusedCode(vectors), 3, "void");
   kernels.set(vectors, kernel);
@@ -32,6 +32,7 @@ export class FusedWorker implements Worker {
   private readonly workspace: number;
   private readonly list: number;
   private readonly tags: number | null;
+  private entries = 0;
 
   /**
    * Throws where no code may be added to the process. The processor must be one that `lookAtProcessor` calls fit.
@@ -59,23 +60,40 @@ export class FusedWorker implements Worker {
     this.state.loadKey(this.arena, this.workspace, key);
   }
 
-  add(slot: number, offset: number, target: number, length: number, counter: number, rest: number): void {
-    const { u32 } = this.arena;
-    const first = (this.list + PACKET_BYTES * slot) >> 2;
+  add(
+    slot: number,
+    count: number,
+    offset: number,
+    stride: number,
+    target: number,
+    targetStride: number,
+    length: number,
+    counter: number,
+    rest: number,
+    restStride: number,
+  ): void {
     const { tags } = this;
-    u32[first + PACKET.source] = offset;
-    u32[first + PACKET.rest] = rest;
-    u32[first + PACKET.target] = target;
-    u32[first + PACKET.ciphertext] = tags === null ? target : offset;
-    u32[first + PACKET.length] = length;
+    const { u32 } = this.arena;
+    const first = (this.list + PACKET_BYTES * this.entries++) >> 2;
     u32[first + PACKET.counterLow] = counter;
     u32[first + PACKET.counterHigh] = counter / 0x1_0000_0000;
+    u32[first + PACKET.source] = offset;
+    u32[first + PACKET.target] = target;
     u32[first + PACKET.tag] = tags === null ? offset + length : tags + TAG_SPACE_BYTES * slot;
+    u32[first + PACKET.rest] = rest;
+    u32[first + PACKET.ciphertext] = offset;
+    u32[first + PACKET.length] = length;
+    u32[first + PACKET.count] = count;
+    u32[first + PACKET.stride] = stride;
+    u32[first + PACKET.targetStride] = targetStride;
+    u32[first + PACKET.tagStride] = tags === null ? stride : TAG_SPACE_BYTES;
+    u32[first + PACKET.restStride] = restStride;
   }
 
-  run(first: number, count: number): void {
-    const { base, workspace, list } = this;
-    this.kernel(base + workspace + BIAS, base + list + PACKET_BYTES * first, count);
+  run(): void {
+    const { base, workspace, list, entries } = this;
+    if (entries > 0) this.kernel(base + workspace + BIAS, base + list, entries);
+    this.entries = 0;
   }
 
   forget(): void {

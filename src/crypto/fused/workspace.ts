@@ -47,7 +47,10 @@ export const WORKSPACE = {
 /** What is added to the workspace's address when the code is called. */
 export const BIAS = 128;
 
-/** A packet of the list, in words of 32 bits, of which those without a name stay zero; places are bytes from the arena's beginning. */
+/**
+ * Packets of one length, an entry of the list, in words of 32 bits, of which those without a name stay zero. Places are bytes from
+ * the arena's beginning, of the first packet; the code moves them on to the next, in pairs, by the strides.
+ */
 export const PACKET = {
   /** The state's last row: block 0, and the nonce, of which the first word is 0 (WireGuard's paper §5.4.6). */
   nonce: 0,
@@ -56,12 +59,18 @@ export const PACKET = {
   source: 4,
   /** The same where packets are sealed. */
   target: 5,
-  length: 6,
-  tag: 7,
+  tag: 6,
   /** Where the second piece is taken from. */
-  rest: 8,
-  /** The target where packets are sealed, else the source. */
-  ciphertext: 9,
+  rest: 7,
+  /** The source, which where packets are sealed becomes it. */
+  ciphertext: 8,
+  length: 9,
+  /** Of packets, 64 bits. */
+  count: 10,
+  stride: 12,
+  targetStride: 13,
+  tagStride: 14,
+  restStride: 15,
   /** A power of two. */
   words: 16,
 } as const;
