@@ -23,15 +23,20 @@ class Lane {
   /**
    * Serves those that are here by now, until they have read `share` bytes; the others are first the next time. One stream's
    * bytes are sealed and sent while they are in the cache, and not after those of all others were read.
+   * @param bulk for those that are brief no more
    * @returns how many bytes were read
    */
-  serve(share: number): number {
+  serve(share: number, bulk: Lane | null): number {
     const { count, current: batch, next: queued } = this;
     this.current = queued;
     this.count = 0;
     let served = 0;
     let bytes = 0;
-    for (; served < count && bytes < share; served++) bytes += (batch[served] as KernelStream).service();
+    for (; served < count && bytes < share; served++) {
+      const stream = batch[served] as KernelStream;
+      if (bulk === null || stream.isBrief) bytes += stream.service();
+      else bulk.push(stream);
+    }
     const left = count - served;
     const again = this.count;
     batch.copyWithin(0, served, count);
@@ -72,9 +77,9 @@ export class StreamQueue implements Machine {
   }
 
   flush(_now: Milliseconds): void {
-    const bytes = this.brief.serve(TURN_READ_BYTES);
+    const bytes = this.brief.serve(TURN_READ_BYTES, this.bulk);
     // One at least, or many that say little would keep a download waiting for ever.
-    this.bulk.serve(Math.max(1, TURN_READ_BYTES - bytes));
+    this.bulk.serve(Math.max(1, TURN_READ_BYTES - bytes), null);
   }
 
   pollAt(): Milliseconds {

@@ -3,6 +3,9 @@ import type { Link } from "./link.js";
 import { BusyFlows } from "./tcp/busy-flows.js";
 import type { TcpConnection } from "./tcp/connection.js";
 
+/** So many in a row, and one of the others has its turn: a link that is often blocked carries little in each dispatch. */
+const MOST_BRIEF_TURNS = 64;
+
 /** Connections in the order of their turns. */
 class TurnQueue {
   private head: TcpConnection | null = null;
@@ -54,6 +57,8 @@ export class Attachment {
   /** Those with little to send are first: it takes no time, and they need not wait until each transfer had its quantum. */
   private readonly brief: TurnQueue = new TurnQueue();
   private readonly bulk: TurnQueue = new TurnQueue();
+  /** In a row. */
+  private briefTurns = 0;
 
   /** @param onBusy called when a connection queues while the attachment is not `listed` */
   constructor(link: Link, id: number, onBusy: (attachment: Attachment) => void) {
@@ -78,13 +83,33 @@ export class Attachment {
 
   /** Puts back the connection that was just taken out and found the link blocked: it keeps its turn. */
   requeueFirst(connection: TcpConnection): void {
-    if (this.mayQueue(connection)) this.queueOf(connection).addFirst(connection);
+    if (!this.mayQueue(connection)) return;
+    this.queueOf(connection).addFirst(connection);
+    if (!connection.isBrief) this.briefTurns = MOST_BRIEF_TURNS;
   }
 
   dequeue(): TcpConnection | null {
-    const connection = this.brief.take() ?? this.bulk.take();
+    const connection = this.takeBrief() ?? this.takeBulk();
     if (connection !== null) connection.queued = false;
     return connection;
+  }
+
+  private takeBrief(): TcpConnection | null {
+    if (this.briefTurns >= MOST_BRIEF_TURNS && !this.bulk.isEmpty) return null;
+    for (let c = this.brief.take(); c !== null; c = this.brief.take()) {
+      if (c.isBrief) {
+        this.briefTurns++;
+        return c;
+      }
+      // It has been given more since.
+      this.bulk.add(c);
+    }
+    return null;
+  }
+
+  private takeBulk(): TcpConnection | null {
+    this.briefTurns = 0;
+    return this.bulk.take();
   }
 
   private queueOf(connection: TcpConnection): TurnQueue {

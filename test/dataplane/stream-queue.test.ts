@@ -56,3 +56,17 @@ t.test("and however many they are, the others go on", async t => {
   t.equal(turn(), "z x download");
   t.equal(queue.pollAt(), 0);
 });
+
+t.test(
+  "who says little when it queues and much when its turn comes, waits like those that say much",
+  async t => {
+    const { queue, stream, turn } = setUp();
+    const changed = stream("changed", 100, false, true);
+    queue.push(stream("a", TURN_READ_BYTES / 2, false));
+    queue.push(changed);
+    Object.assign(changed, { isBrief: false });
+    queue.push(stream("answer", 100, false, true));
+    t.equal(turn(), "answer a changed");
+    t.equal(turn(), "");
+  },
+);

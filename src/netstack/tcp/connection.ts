@@ -23,7 +23,6 @@ import type { FlowKey } from "../flow-key.js";
 import type { TcpCloseReason, TcpUser, Unreachable } from "../link.js";
 import type { Timed } from "../timer-heap.js";
 import { mostRingBytes, ReceiveTuner, tuneSendRing } from "./autotune.js";
-import { SHORT_PATH_MS, UNLIMITED } from "./congestion/control.js";
 import {
   BRIEF_BYTES,
   CHALLENGE_ACK_MS,
@@ -215,9 +214,11 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
 
   // ---- turns ----
 
-  /** What it wants to send takes next to no time. */
+  /** What it has to send takes next to no time. */
   get isBrief(): boolean {
-    return this.snd.unsent < BRIEF_BYTES;
+    const { snd } = this;
+    if (snd.ring === null) return true;
+    return snd.unsent + (snd.resting ? 0 : snd.queue.lostBytes) < BRIEF_BYTES;
   }
 
   /** Queues for the next dispatch. */
@@ -329,8 +330,8 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   private tune(tuner: ReceiveTuner, now: Milliseconds): void {
     const { rcv, snd } = this;
     const { busyFlows } = this.attachment;
-    busyFlows.note(this, now);
-    snd.share = snd.rtt.minRtt < SHORT_PATH_MS ? busyFlows.share : UNLIMITED;
+    if (!snd.resting) busyFlows.note(this, snd.nxt, snd.congestion.pathRtt, now);
+    snd.share = busyFlows.share;
     if (rcv.ring !== null) {
       const ahead = rcv.assembler.reach(rcv.nxt);
       tuner.update(rcv.ring, ahead, snd.rtt.srtt, this.maxRingBytes(rcv.ring), now);

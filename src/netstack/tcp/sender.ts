@@ -43,7 +43,7 @@ export class Sender {
   sackPermitted = false;
   /** The link is one where congestion happens. */
   readonly congested: boolean;
-  /** Sending stopped for want of congestion window, not of data or of the peer's window. */
+  /** Sending stopped for want of congestion window, or of a larger share, not of data or of the peer's window. */
   cwndLimited = false;
   /** Most bytes in flight, for the sake of the link's other flows (`busy-flows.ts`). */
   share: number = UNLIMITED;

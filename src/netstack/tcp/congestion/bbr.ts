@@ -101,6 +101,10 @@ export class Bbr implements CongestionControl {
   /** Most that may be in flight since a queue overflowed or said so. */
   private bound: number = UNLIMITED;
 
+  get pathRtt(): Milliseconds {
+    return this.minRtt;
+  }
+
   setMss(mss: number): void {
     this.mss = mss;
     if (this.untouched) this.cwnd = initialWindow(mss);

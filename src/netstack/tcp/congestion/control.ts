@@ -15,6 +15,8 @@ export interface CongestionControl {
   readonly ssthresh: number;
   /** Follows a model of the path, from `onSample` alone: recovery leaves `cwnd` to it. */
   readonly modelBased: boolean;
+  /** Shortest round trip of the path as the model has it; Infinity where there is none. */
+  readonly pathRtt: Milliseconds;
   /** Bytes per millisecond at which segments leave; Infinity for as fast as the window allows. */
   readonly pacingRate: number;
   /** The segment size changed or became known; the initial window follows it until something was sent. */

@@ -8,6 +8,7 @@ import { HyStart } from "./hystart.js";
 
 export abstract class LossBased {
   readonly modelBased = false;
+  readonly pathRtt: number = Number.POSITIVE_INFINITY;
   pacingRate: number = Number.POSITIVE_INFINITY;
   cwnd = 0;
   ssthresh: number = UNLIMITED;

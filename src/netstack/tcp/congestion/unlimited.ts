@@ -4,6 +4,7 @@ import { type CongestionControl, UNLIMITED } from "./control.js";
 export class Unlimited implements CongestionControl {
   readonly name = "none";
   readonly modelBased = false;
+  readonly pathRtt: number = Number.POSITIVE_INFINITY;
   readonly pacingRate: number = Number.POSITIVE_INFINITY;
   cwnd: number = UNLIMITED;
   readonly ssthresh: number = UNLIMITED;
