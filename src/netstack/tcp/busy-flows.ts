@@ -12,8 +12,9 @@ import type { Milliseconds } from "../../base/index.js";
 import { SHORT_PATH_MS, UNLIMITED } from "./congestion/control.js";
 import { type Seq, seqDistance } from "./seq.js";
 
-/** 3 ms at 5 Gbit/s. As much as two rings on a short path (`autotune.ts`): one flow and two are not limited. */
-const SHARED_BYTES = 2 << 20;
+/** 6 ms at 5 Gbit/s; as much as four rings on a short path hold (`autotune.ts`), so up to four flows are not limited. */
+const SHARED_BYTES = 4 << 20;
+const UNLIMITED_FLOWS = 4;
 const LEAST_SHARE_BYTES = 64 << 10;
 /** Who has sent more than this from one round to the next is busy. */
 const ROUND_MS: Milliseconds = 50;
@@ -50,7 +51,8 @@ export class BusyFlows {
   private beginRound(now: Milliseconds): void {
     // Of a round that is over for long it says nothing.
     const count = now < this.roundEnd + ROUND_MS && this.pathRtt < SHORT_PATH_MS ? this.count : 0;
-    this.share = count > 2 ? Math.max(LEAST_SHARE_BYTES, Math.floor(SHARED_BYTES / count)) : UNLIMITED;
+    this.share =
+      count > UNLIMITED_FLOWS ? Math.max(LEAST_SHARE_BYTES, Math.floor(SHARED_BYTES / count)) : UNLIMITED;
     this.count = 0;
     this.pathRtt = Number.POSITIVE_INFINITY;
     this.round++;
