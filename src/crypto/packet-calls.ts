@@ -128,18 +128,14 @@ export class PacketCalls implements Worker {
     for (let i = 0; i < count; i++) {
       const at = offset + i * stride;
       joinPieces(this.arena, at, length, rest + i * restStride);
-      this.placeOnce(slot + i, at, target + i * targetStride, length);
+      this.place(slot + i, at, target + i * targetStride, length);
       writeNonce(this.arena.u32, ((this.counters + (slot + i) * COUNTER_BYTES) >> 2) + 1, counter + i);
     }
   }
 
-  private placeOnce(slot: number, offset: number, target: number, length: number): void {
-    if (this.offsets[slot] !== offset || this.lengths[slot] !== length || this.targets[slot] !== target) {
-      this.place(slot, offset, target, length);
-    }
-  }
-
   private place(slot: number, offset: number, target: number, length: number): void {
+    if (this.offsets[slot] === offset && this.lengths[slot] === length && this.targets[slot] === target)
+      return;
     const { list, arena, head } = this;
     const first = slot * CALLS;
     const [block, targetBlock] = [offset - head, target - head];

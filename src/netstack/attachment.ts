@@ -84,8 +84,9 @@ export class Attachment {
   /** Puts back the connection that was just taken out and found the link blocked: it keeps its turn. */
   requeueFirst(connection: TcpConnection): void {
     if (!this.mayQueue(connection)) return;
-    this.queueOf(connection).addFirst(connection);
-    if (!connection.isBrief) this.briefTurns = MOST_BRIEF_TURNS;
+    const queue = this.queueOf(connection);
+    queue.addFirst(connection);
+    if (queue === this.bulk) this.briefTurns = MOST_BRIEF_TURNS;
   }
 
   dequeue(): TcpConnection | null {

@@ -127,7 +127,7 @@ t.test("nor does it stay short when it is long", async t => {
   const { pair, servers, taken } = downloads(0.2, rate);
   for (let i = 0; i < 8; i++) pair.connect();
   pair.world.run(500);
-  t.ok(servers.every(({ connection }) => connection.snd.share < UNLIMITED));
+  t.ok(servers.every(({ connection }) => connection.attachment.busyFlows.share < UNLIMITED));
   for (const link of [pair.clientLink, pair.serverLink])
     link.conditions = { ...link.conditions, delayMs: 40 };
   pair.world.run(4000);
@@ -148,8 +148,10 @@ t.test("who begins beside others has no more than they", async t => {
   const newcomer = connections.at(-1) as TcpConnection;
   t.equal(connections.length, 9);
   t.ok(newcomer.snd.rtt.minRtt > 2, `${newcomer.snd.rtt.minRtt} ms is what it takes for the path`);
-  t.ok(newcomer.snd.share <= SHARED / 5, `${newcomer.snd.share} bytes`);
-  t.ok(connections.every(({ snd }) => snd.share === newcomer.snd.share));
+  const { share } = newcomer.attachment.busyFlows;
+  t.ok(share <= SHARED / 5, `${share} bytes`);
+  t.ok(connections.every(({ attachment }) => attachment.busyFlows.share === share));
+  t.ok(newcomer.snd.outstanding <= share, `${newcomer.snd.outstanding} bytes in flight`);
   const part = newcomer.bytesOut / (300 * rate);
   t.ok(part < 0.4, `${(100 * part).toFixed(0)} % of the path`);
 });

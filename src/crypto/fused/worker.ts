@@ -81,7 +81,6 @@ export class FusedWorker implements Worker {
     u32[first + PACKET.target] = target;
     u32[first + PACKET.tag] = tags === null ? offset + length : tags + TAG_SPACE_BYTES * slot;
     u32[first + PACKET.rest] = rest;
-    u32[first + PACKET.ciphertext] = offset;
     u32[first + PACKET.length] = length;
     u32[first + PACKET.count] = count;
     u32[first + PACKET.stride] = stride;

@@ -56,15 +56,14 @@ export const PACKET = {
   nonce: 0,
   counterLow: 2,
   counterHigh: 3,
+  /** And of the ciphertext: packets are sealed in place. */
   source: 4,
   /** The same where packets are sealed. */
   target: 5,
   tag: 6,
   /** Where the second piece is taken from. */
   rest: 7,
-  /** The source, which where packets are sealed becomes it. */
-  ciphertext: 8,
-  length: 9,
+  length: 8,
   /** Of packets, 64 bits. */
   count: 10,
   stride: 12,
@@ -94,7 +93,7 @@ export const work = (place: number): Memory => at(RBP, place - BIAS);
 export const field = (name: Exclude<keyof typeof PACKET, "words">): Memory => at(LIST, 4 * PACKET[name]);
 
 /** Where in memory something of the packet at LIST is. */
-export const address = (
-  register: Register,
-  name: "source" | "target" | "tag" | "rest" | "ciphertext",
-): Instruction[] => [movLow(register, field(name)), add(register, work(WORKSPACE.arena))];
+export const address = (register: Register, name: "source" | "target" | "tag" | "rest"): Instruction[] => [
+  movLow(register, field(name)),
+  add(register, work(WORKSPACE.arena)),
+];

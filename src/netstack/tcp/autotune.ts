@@ -19,7 +19,7 @@ const HEADROOM = 16;
  * 4 Gbit/s and more on such a path. Whatever else a ring holds there only lies longer: eight downloads through rings of
  * 4 MiB meet no cache twice.
  */
-const SHORT_PATH_RING_BYTES: number = 1 << 20;
+export const SHORT_PATH_RING_BYTES: number = 1 << 20;
 
 /** What either may raise a ring to. */
 export function mostRingBytes(rtt: RttEstimator, maxBytes: number): number {

@@ -9,12 +9,13 @@
  * not looked for long. Without a model of it (CUBIC, NewReno) nothing is shared.
  */
 import type { Milliseconds } from "../../base/index.js";
+import { SHORT_PATH_RING_BYTES } from "./autotune.js";
 import { SHORT_PATH_MS, UNLIMITED } from "./congestion/control.js";
 import { type Seq, seqDistance } from "./seq.js";
 
-/** 6 ms at 5 Gbit/s; as much as four rings on a short path hold (`autotune.ts`), so up to four flows are not limited. */
-const SHARED_BYTES = 4 << 20;
+/** So few are held by their rings alone. What those hold, 6 ms at 5 Gbit/s, is what more have to share. */
 const UNLIMITED_FLOWS = 4;
+const SHARED_BYTES: number = UNLIMITED_FLOWS * SHORT_PATH_RING_BYTES;
 const LEAST_SHARE_BYTES = 64 << 10;
 /** Who has sent more than this from one round to the next is busy. */
 const ROUND_MS: Milliseconds = 50;

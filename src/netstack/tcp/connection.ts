@@ -329,9 +329,7 @@ export class TcpConnection extends Flow implements RingReader, RingWriter, Timed
   /** To the path, and to who else is on it. */
   private tune(tuner: ReceiveTuner, now: Milliseconds): void {
     const { rcv, snd } = this;
-    const { busyFlows } = this.attachment;
-    if (!snd.resting) busyFlows.note(this, snd.nxt, snd.congestion.pathRtt, now);
-    snd.share = busyFlows.share;
+    if (!snd.resting) this.attachment.busyFlows.note(this, snd.nxt, snd.congestion.pathRtt, now);
     if (rcv.ring !== null) {
       const ahead = rcv.assembler.reach(rcv.nxt);
       tuner.update(rcv.ring, ahead, snd.rtt.srtt, this.maxRingBytes(rcv.ring), now);

@@ -12,7 +12,6 @@
  * to send and how segments look is in `transmit.ts` and `output.ts`.
  */
 import type { Milliseconds, Ring } from "../../base/index.js";
-import { UNLIMITED } from "./congestion/control.js";
 import { type CongestionControl, createCongestionControl, isSoonRelearnt } from "./congestion/index.js";
 import type { DeliveryRate } from "./delivery-rate.js";
 import { Flight } from "./flight.js";
@@ -45,8 +44,6 @@ export class Sender {
   readonly congested: boolean;
   /** Sending stopped for want of congestion window, or of a larger share, not of data or of the peer's window. */
   cwndLimited = false;
-  /** Most bytes in flight, for the sake of the link's other flows (`busy-flows.ts`). */
-  share: number = UNLIMITED;
   ring: Ring | null = null;
   finSent = false;
   finSeq: Seq = 0;

@@ -99,7 +99,8 @@ function pause(c: TcpConnection, now: Milliseconds): TurnResult {
 }
 
 /**
- * RFC 9293 §3.8.6.2.1, the congestion window and the share of a short path: payload of the next segments, which leave together; 0 for none now.
+ * RFC 9293 §3.8.6.2.1, the congestion window and the link's share: payload of the next segments, which leave together; 0
+ * for none now.
  * Always an integer to V8 as well: windows and budgets are doubles, and what is computed from one would be, too.
  * @param budget what is left of the turn; the last segment may go beyond it
  */
@@ -110,7 +111,7 @@ function nextLength(c: TcpConnection, budget: number): number {
   const unsent = snd.unsent;
   if (unsent <= 0 || snd.queue.count >= MAX_SENT_ENTRIES) return 0;
   const window = seqDistance(seqAdd(snd.una, snd.wnd), snd.nxt);
-  const congestion = Math.min(snd.congestion.cwnd, snd.share) - snd.inFlight;
+  const congestion = Math.min(snd.congestion.cwnd, c.attachment.busyFlows.share) - snd.inFlight;
   let length = Math.min(unsent, largestSend(c, budget));
   const { spurious } = snd.recovery;
   if (spurious.holding) length = Math.min(length, spurious.newSegmentsWanted * mss);
