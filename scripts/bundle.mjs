@@ -24,12 +24,26 @@ const BUNDLES = [
 ];
 const OUTPUT = join(ROOT, "dist/bundle");
 
+/** What assembles code does not call it. */
+const withoutKoffi = {
+  name: "without koffi",
+  setup({ onResolve }) {
+    onResolve({ filter: /^koffi$/ }, () => ({ path: "koffi", external: true, sideEffects: false }));
+  },
+};
+
 /** The AEAD's machine code is the same each time: it is assembled here, and not in ten milliseconds of every start. */
 const assembled = {
   name: "assembled",
   setup({ onLoad }) {
     onLoad({ filter: /\/crypto\/fused\/kernel\.ts$/ }, async ({ path }) => {
-      const { outputFiles } = await build({ entryPoints: [path], bundle: true, format: "esm", write: false });
+      const { outputFiles } = await build({
+        entryPoints: [path],
+        bundle: true,
+        format: "esm",
+        write: false,
+        plugins: [withoutKoffi],
+      });
       const assembler = Buffer.from(outputFiles[0].contents).toString("base64");
       const { fusedCode } = await import(`data:text/javascript;base64,${assembler}`);
       const of = vectors => Buffer.from(fusedCode(vectors)).toString("base64");

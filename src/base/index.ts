@@ -10,4 +10,5 @@ export * from "./line-limiter.js";
 export * from "./linked-list.js";
 export * from "./pieces.js";
 export * from "./ring.js";
+export * from "./strided.js";
 export * from "./text-logger.js";

@@ -110,7 +110,16 @@ export class Ring {
   placeSeveral(source: number, length: number, stride: number, count: number): number {
     const fit = Math.min(count, Math.floor(this.space / length));
     if (fit <= 0 || !this.ensure(this.length + fit * length)) return 0;
-    for (let i = 0; i < fit; i++) this.copyIn((this.tail + i * length) | 0, source + i * stride, length);
+    for (let i = 0; i < fit; ) {
+      const position = (this.tail + i * length) | 0;
+      // None of those that go around the end.
+      const whole = Math.min(fit - i, Math.floor(this.contiguous(position, this.capacity) / length));
+      const from = source + i * stride;
+      if (whole > 0) this.arena.strided.copy(this.offsetOf(position), length, from, stride, length, whole);
+      else this.copyIn(position, from, length);
+      i += Math.max(1, whole);
+    }
+    this.extendTo((this.tail + fit * length) | 0);
     return fit;
   }
 
@@ -120,14 +129,17 @@ export class Ring {
     const u8 = this.arena.u8;
     u8.copyWithin(this.base + at, source, source + first);
     if (first < length) u8.copyWithin(this.base, source + first, source + length);
-    const placed = (position + length) | 0;
-    if (((placed - this.extent) | 0) > 0) this.extent = placed;
+    this.extendTo((position + length) | 0);
+  }
+
+  private extendTo(position: number): void {
+    if (((position - this.extent) | 0) > 0) this.extent = position;
   }
 
   /** Declares `length` placed bytes to be in order, and wakes the reader. */
   advance(length: number): void {
     this.tail = (this.tail + length) | 0;
-    if (((this.tail - this.extent) | 0) > 0) this.extent = this.tail;
+    this.extendTo(this.tail);
     this.reader?.onRingData();
   }
 

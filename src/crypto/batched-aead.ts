@@ -13,11 +13,11 @@
  * parameters up by name.
  */
 import type { Arena } from "../base/index.js";
+import type { Vectors } from "../machine/index.js";
 import { type AeadBackend, checkKey, SLOTS } from "./aead.js";
 import { Opens, Seals, TAG_SPACE_BYTES, type Worker } from "./batch.js";
 import type { CallRunner } from "./call-runner.js";
 import { FusedWorker } from "./fused/worker.js";
-import type { Vectors } from "./machine/processor.js";
 import { PacketCalls } from "./packet-calls.js";
 import { PacketKey } from "./packet-key.js";
 

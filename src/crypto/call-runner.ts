@@ -5,7 +5,7 @@
  *
  * The code is the same for every list, knows no address and takes no data.
  */
-import { addCode } from "./machine/code.js";
+import { addCode } from "../machine/index.js";
 
 /** Carries out `records` calls, at least one, that are written down at the address `list`. */
 export type CallRunner = (list: number, records: number) => void;

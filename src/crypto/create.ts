@@ -1,13 +1,13 @@
 /** Puts suites together from an AEAD backend and the handshake primitives, and decides which one is used. */
 import type { AeadKey, Arena, CryptoSuite } from "../base/index.js";
 import { equalConstantTime } from "../base/index.js";
+import { lookAtProcessor } from "../machine/index.js";
 import type { AeadBackend } from "./aead.js";
 import { createFusedAead, createPrimitivesAead } from "./batched-aead.js";
 import { callRunner } from "./call-runner.js";
 import { createEvpAead } from "./evp-aead.js";
 import { createEvpMac, type KeyedHash } from "./evp-mac.js";
 import * as handshake from "./handshake.js";
-import { lookAtProcessor } from "./machine/processor.js";
 import { createNodeAead } from "./node-aead.js";
 import { selfTest } from "./self-test.js";
 import { x25519, x25519PublicKey } from "./x25519.js";

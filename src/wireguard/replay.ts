@@ -30,12 +30,14 @@ export class ReplayWindow {
 
   /** The `count` counters after the greatest were seen, which they cannot have been before. */
   acceptNext(count: number): void {
-    const first = this.greatest + 1;
+    let counter = this.greatest + 1;
     this.advance(this.greatest + count);
-    for (let i = 0; i < count; i++) {
-      const counter = first + i;
+    while (counter <= this.greatest) {
       const at = Math.floor(counter / 32) & WORD_MASK;
-      this.words[at] = (this.words[at] as number) | (1 << (counter & 31));
+      const bit = counter & 31;
+      const bits = Math.min(32 - bit, this.greatest - counter + 1);
+      this.words[at] = (this.words[at] as number) | ((-1 >>> (32 - bits)) << bit);
+      counter += bits;
     }
   }
 

@@ -9,9 +9,9 @@ import { CallList, routine } from "../../src/crypto/call-list.js";
 import { type CallRunner, callRunner } from "../../src/crypto/call-runner.js";
 import { createEvpAead } from "../../src/crypto/evp-aead.js";
 import { createCrypto, createPlainCrypto } from "../../src/crypto/index.js";
-import { lookAtProcessor } from "../../src/crypto/machine/processor.js";
 import { createNodeAead } from "../../src/crypto/node-aead.js";
 import { selfTest } from "../../src/crypto/self-test.js";
+import { lookAtProcessor } from "../../src/machine/processor.js";
 
 const ARENA_BYTES = 1 << 21;
 const arena = new Arena(ARENA_BYTES);

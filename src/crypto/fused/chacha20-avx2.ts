@@ -37,7 +37,7 @@ import {
   vpxor,
   vpxor128,
   vzeroall,
-} from "../machine/x64.js";
+} from "../../machine/index.js";
 import type { Cipher } from "./cipher.js";
 import { mix } from "./mix.js";
 import { AVX2_STATE, AVX2_WORD } from "./state.js";

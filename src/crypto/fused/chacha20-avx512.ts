@@ -5,22 +5,10 @@
  */
 import { FIRST_PIECE_BYTES } from "../../base/index.js";
 import {
-  kmovqFromRax,
-  vbroadcasti32x4,
-  vmovdqu8Masked,
-  vmovdqu8MaskedStore,
-  vmovdqu32,
-  vmovdqu32Store,
-  vpaddd,
-  vprold,
-  vpshufd,
-  vpxord,
-  vshufi32x4,
-} from "../machine/avx512.js";
-import {
   add,
   addValue,
   at,
+  avx512,
   bzhiByRcx,
   clear,
   cmpValue,
@@ -35,11 +23,25 @@ import {
   RSI,
   subValue,
   vzeroall,
-} from "../machine/x64.js";
+} from "../../machine/index.js";
 import type { Cipher } from "./cipher.js";
 import { mix } from "./mix.js";
 import { AVX512_ROW, AVX512_STATE } from "./state.js";
 import { address, BLOCK_BYTES, BLOCKS, field, WAITING, WORKSPACE, work } from "./workspace.js";
+
+const {
+  kmovqFromRax,
+  vbroadcasti32x4,
+  vmovdqu8Masked,
+  vmovdqu8MaskedStore,
+  vmovdqu32,
+  vmovdqu32Store,
+  vpaddd,
+  vprold,
+  vpshufd,
+  vpxord,
+  vshufi32x4,
+} = avx512;
 
 type Rows = readonly [a: Register, b: Register, c: Register, d: Register];
 

@@ -1,5 +1,5 @@
 /** What the fused kernel asks of ChaCha20: strides of eight blocks (RFC 8439 §2.3), made by some kind of vector. */
-import type { Instruction, Program } from "../machine/x64.js";
+import type { Instruction, Program } from "../../machine/index.js";
 
 /** All instructions use vector registers alone, but for those of the text. */
 export interface Cipher {

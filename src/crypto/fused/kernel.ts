@@ -15,7 +15,7 @@
  * of (workspace + BIAS, list, entries): two addresses and a number, System V AMD64 ABI.
  */
 
-import type { Vectors } from "../machine/processor.js";
+import type { Vectors } from "../../machine/index.js";
 import {
   add,
   addValue,
@@ -46,7 +46,7 @@ import {
   store,
   subValue,
   test,
-} from "../machine/x64.js";
+} from "../../machine/index.js";
 import { CHACHA20_AVX2 } from "./chacha20-avx2.js";
 import { CHACHA20_AVX512 } from "./chacha20-avx512.js";
 import type { Cipher } from "./cipher.js";

@@ -1,5 +1,5 @@
 /** How instructions that do not wait for each other are put in one order. */
-import type { Instruction } from "../machine/x64.js";
+import type { Instruction } from "../../machine/index.js";
 
 /** Lists of one length, in turns; each is `lag` instructions behind the one before. */
 export function mix(lists: readonly (readonly Instruction[])[], lag: number): Instruction[] {

@@ -31,7 +31,7 @@ import {
   store,
   subValue,
   test,
-} from "../machine/x64.js";
+} from "../../machine/index.js";
 import { H0, H1, H2, NEXT, R_HIGH, R_LOW, WAITING, WORKSPACE, work } from "./workspace.js";
 
 /**

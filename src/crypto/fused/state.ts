@@ -1,7 +1,7 @@
 /** ChaCha20's state (RFC 8439 §2.3) at the beginning of the workspace, as each kind of vector reads it. */
 import type { Arena } from "../../base/index.js";
+import type { Vectors } from "../../machine/index.js";
 import { CHACHA20_CONSTANTS } from "../aead.js";
-import type { Vectors } from "../machine/processor.js";
 import { BLOCKS } from "./workspace.js";
 
 /** A register for each word of the state, eight blocks side by side. What the rounds read comes first. */

@@ -1,10 +1,9 @@
 /** The packets of a batch as the fused kernel's list, and its workspace, in the arena. */
 import koffi from "koffi";
 import type { Arena } from "../../base/index.js";
+import { addCode, type NativeFunction, type Vectors } from "../../machine/index.js";
 import { SLOTS, TAG_BYTES } from "../aead.js";
 import { TAG_SPACE_BYTES, type Worker } from "../batch.js";
-import { addCode, type NativeFunction } from "../machine/code.js";
-import type { Vectors } from "../machine/processor.js";
 import { fusedCode } from "./kernel.js";
 import { STATE_LAYOUTS, type StateLayout } from "./state.js";
 import { BIAS, PACKET, PACKET_BYTES, WORKSPACE } from "./workspace.js";

@@ -15,7 +15,7 @@ import {
   R15,
   RBP,
   type Register,
-} from "../machine/x64.js";
+} from "../../machine/index.js";
 
 export const BLOCKS = 8;
 export const BLOCK_BYTES = 64;

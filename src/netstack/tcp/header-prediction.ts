@@ -8,7 +8,7 @@
  * the usual way.
  */
 import type { Arena, Milliseconds } from "../../base/index.js";
-import { TCP_ACK, TCP_HEADER_BYTES, tcpSequence } from "../../wire/index.js";
+import { IPV6_HEADER_BYTES, TCP_ACK, TCP_HEADER_BYTES, tcpSequence } from "../../wire/index.js";
 import type { Link } from "../link.js";
 import type { Packet } from "../packet.js";
 import type { TcpConnection } from "./connection.js";
@@ -16,8 +16,10 @@ import { takeTexts } from "./input.js";
 import type { Segment } from "./segment.js";
 import { type Seq, seqAdd, seqLt } from "./seq.js";
 
-/** IPv6's ten, then the ports, the acknowledgment, and lengths, flags and window. */
-const MOST_WORDS = 13;
+/** Where TCP's header has the sequence number, and what follows it there up to the checksum: acknowledgment, flags, window. */
+const SEQUENCE_AT = 4;
+const ACKNOWLEDGMENT_AT = 8;
+const AFTER_SEQUENCE_BYTES = 8;
 
 export class HeaderPrediction {
   private readonly arena: Arena;
@@ -26,11 +28,12 @@ export class HeaderPrediction {
   /** Of the whole packet, and of its IP header. */
   private packetBytes = 0;
   private ipBytes = 0;
-  /** What the next packet repeats, as it lies in memory. */
-  private readonly words: Int32Array = new Int32Array(MOST_WORDS);
+  /** Where the headers are kept that the next packet repeats. */
+  private readonly headers: number;
 
   constructor(arena: Arena) {
     this.arena = arena;
+    this.headers = arena.reserve(IPV6_HEADER_BYTES + TCP_HEADER_BYTES);
   }
 
   /** `segment` of `packet` has been processed for `c`. */
@@ -48,14 +51,7 @@ export class HeaderPrediction {
     if (segment.ack !== snd.una || snd.outstanding !== 0) return;
     // What follows tells the window anew (SND.WL1), and it is the one that we have.
     if (snd.wnd !== segment.window << snd.windowShift || !seqLt(snd.wl1, rcv.nxt)) return;
-    const { view } = this.arena;
-    const { words } = this;
-    const ipWords = ipBytes >> 2;
-    for (let i = 0; i < ipWords; i++) words[i] = view.getInt32(start + 4 * i);
-    const tcp = start + ipBytes;
-    words[ipWords] = view.getInt32(tcp);
-    words[ipWords + 1] = view.getInt32(tcp + 8);
-    words[ipWords + 2] = view.getInt32(tcp + 12);
+    this.arena.u8.copyWithin(this.headers, start, start + ipBytes + TCP_HEADER_BYTES);
     this.connection = c;
     this.ipBytes = ipBytes;
     this.packetBytes = ipBytes + TCP_HEADER_BYTES + segment.length;
@@ -72,9 +68,7 @@ export class HeaderPrediction {
     if (snd.outstanding !== 0) return 0;
     const headerBytes = this.ipBytes + TCP_HEADER_BYTES;
     const textBytes = length - headerBytes;
-    let alike = 0;
-    while (alike < count && this.isExpected(offset + alike * stride, seqAdd(rcv.nxt, alike * textBytes)))
-      alike++;
+    const alike = this.countExpected(offset, stride, rcv.nxt, textBytes, count);
     if (alike === 0) return 0;
     const taken = takeTexts(c, offset + headerBytes, textBytes, stride, alike, now);
     if (taken === 0) return 0;
@@ -86,15 +80,21 @@ export class HeaderPrediction {
     return taken;
   }
 
-  private isExpected(offset: number, seq: Seq): boolean {
-    const { view } = this.arena;
-    const { words } = this;
-    const ipWords = this.ipBytes >> 2;
-    const tcp = offset + this.ipBytes;
-    if (tcpSequence(view, tcp) !== seq) return false;
-    if (view.getInt32(tcp) !== words[ipWords] || view.getInt32(tcp + 8) !== words[ipWords + 1]) return false;
-    if (view.getInt32(tcp + 12) !== words[ipWords + 2]) return false;
-    for (let i = 0; i < ipWords; i++) if (view.getInt32(offset + 4 * i) !== words[i]) return false;
-    return true;
+  private countExpected(offset: number, stride: number, seq: Seq, textBytes: number, count: number): number {
+    const { arena, headers, ipBytes } = this;
+    const { view, strided } = arena;
+    const [sequenceAt, afterSequence] = [ipBytes + SEQUENCE_AT, ipBytes + ACKNOWLEDGMENT_AT];
+    const tcp = offset + ipBytes;
+    let alike = 0;
+    while (alike < count && tcpSequence(view, tcp + alike * stride) === seqAdd(seq, alike * textBytes))
+      alike++;
+    alike = strided.countEqual(headers, offset, stride, sequenceAt, alike);
+    return strided.countEqual(
+      headers + afterSequence,
+      offset + afterSequence,
+      stride,
+      AFTER_SEQUENCE_BYTES,
+      alike,
+    );
   }
 }

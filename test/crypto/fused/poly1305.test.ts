@@ -7,8 +7,8 @@ import koffi from "koffi";
 import t from "tap";
 import { writeFinish, writeKey, writeTakeRest } from "../../../src/crypto/fused/poly1305.js";
 import { BIAS, H0, H1, H2, LIST, NEXT, WAITING, WORKSPACE } from "../../../src/crypto/fused/workspace.js";
-import { addCode } from "../../../src/crypto/machine/code.js";
-import { lookAtProcessor } from "../../../src/crypto/machine/processor.js";
+import { addCode } from "../../../src/machine/code.js";
+import { lookAtProcessor } from "../../../src/machine/processor.js";
 import {
   at,
   mov,
@@ -25,7 +25,7 @@ import {
   RSI,
   ret,
   store,
-} from "../../../src/crypto/machine/x64.js";
+} from "../../../src/machine/x64.js";
 
 const P = (1n << 130n) - 5n;
 const LOW = (1n << 64n) - 1n;

@@ -53,9 +53,12 @@ export function featureProgram(): Uint8Array {
 /** Of 256 and of 512 bits. */
 export type Vectors = "avx2" | "avx512";
 
-/** The largest vectors that the code of `fused/` can use here, which wants BMI2 and AVX2 in any case; null: none. */
+let known: number | null = null;
+
+/** The largest vectors that our code can use here, some of which wants BMI2 and AVX2 in any case; null: none. */
 export function lookAtProcessor(): Vectors | null {
-  const features = process.arch === "x64" ? ask() : 0;
+  known ??= process.arch === "x64" ? ask() : 0;
+  const features = known;
   const has = (wanted: number): boolean => (features & wanted) === wanted;
   if (!has(BMI2 | AVX2)) return null;
   return has(AVX512) ? "avx512" : "avx2";

@@ -1,5 +1,5 @@
 /**
- * Encodes the x86-64 instructions that `fused/` and the question to the processor are made of: integers, BMI2 and AVX2,
+ * Encodes the x86-64 instructions that our code is made of: integers, BMI2 and AVX2,
  * operands in Intel's order (destination first), 64-bit unless a name says otherwise. What is not used is not there.
  *
  * Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: REX prefixes §2.2.1, ModR/M and SIB §2.1.5, VEX

@@ -1,9 +1,9 @@
 /** What is found out about the processor, beside what Linux says of it. */
 import { readFileSync } from "node:fs";
 import t from "tap";
-import { Arena } from "../../../src/base/index.js";
-import { createFastCrypto } from "../../../src/crypto/index.js";
-import { lookAtProcessor } from "../../../src/crypto/machine/processor.js";
+import { Arena } from "../../src/base/index.js";
+import { createFastCrypto } from "../../src/crypto/index.js";
+import { lookAtProcessor } from "../../src/machine/processor.js";
 
 t.test("as in /proc/cpuinfo; and the code for it is used", async t => {
   const flags = /^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1]?.split(" ") ?? [];

@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import * as avx512 from "../../../src/crypto/machine/avx512.js";
-import * as x64 from "../../../src/crypto/machine/x64.js";
-import { at, type Instruction, type Memory } from "../../../src/crypto/machine/x64.js";
+import * as avx512 from "../../src/machine/avx512.js";
+import * as x64 from "../../src/machine/x64.js";
+import { at, type Instruction, type Memory } from "../../src/machine/x64.js";
 
 const WIDE = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(" ");
 const LOW = "eax ecx edx ebx esp ebp esi edi r8d r9d r10d r11d r12d r13d r14d r15d".split(" ");
