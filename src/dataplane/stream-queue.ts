@@ -28,6 +28,7 @@ class Lane {
    */
   serve(share: number, bulk: Lane | null): number {
     const { count, current: batch, next: queued } = this;
+    if (count === 0) return 0;
     this.current = queued;
     this.count = 0;
     let served = 0;
