@@ -6,6 +6,7 @@ import { Address, BlockPool, ENDPOINT_BYTES, Ring, writeEndpoint } from "../../s
 import { createCrypto } from "../../src/crypto/index.js";
 import { FirstPieces } from "../../src/dataplane/first-pieces.js";
 import { createArena, UdpSocket } from "../../src/linux/index.js";
+import { useNativeStrided } from "../../src/machine/index.js";
 import { type Link, Stack, type StackHandler } from "../../src/netstack/index.js";
 import { sumBytes } from "../../src/wire/index.js";
 import { median } from "../results.js";
@@ -19,6 +20,7 @@ const ROUNDS = 25;
 
 const poolBytes = 32 << 20;
 const arena = createArena(poolBytes + (8 << 20));
+useNativeStrided(arena);
 const pool = new BlockPool(arena.reserve(poolBytes), poolBytes);
 const base = arena.reserve(64 + SLOTS * SLOT_BYTES + 64) + 64;
 

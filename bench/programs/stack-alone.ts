@@ -10,6 +10,7 @@ import { Loop, StackMachine } from "../../src/dataplane/loop.js";
 import { StreamQueue } from "../../src/dataplane/stream-queue.js";
 import { TunLink } from "../../src/dataplane/tun-link.js";
 import { createArena, EPOLLIN, openTun, Poller } from "../../src/linux/index.js";
+import { useNativeStrided } from "../../src/machine/index.js";
 import { Stack } from "../../src/netstack/index.js";
 
 const ARENA_BYTES = 256 << 20;
@@ -17,6 +18,7 @@ const PACKET_BYTES = 4 << 20;
 const [name = "bench0", mtu = "1500"] = process.argv.slice(2);
 
 const arena = createArena(ARENA_BYTES);
+useNativeStrided(arena);
 const loop = new Loop(new Poller(arena));
 const scratchEndpoint = arena.reserve(ENDPOINT_BYTES);
 const scratchDatagram = arena.reserve(65_536);

@@ -13,7 +13,7 @@ import {
   ThreadPlacement,
   threadCpuMs,
 } from "../linux/index.js";
-import { createNativeStrided } from "../machine/index.js";
+import { useNativeStrided } from "../machine/index.js";
 import type { Context } from "./context.js";
 import { DialLimit } from "./dial-limit.js";
 import { LineChannel } from "./line-channel.js";
@@ -66,7 +66,7 @@ export class Dataplane {
     this.loop.addMachine(new StayPut(new ThreadPlacement(), threadCpuMs));
     this.loop.addMachine(new Tidier(arena, pool, new V8Heap()));
     this.crypto = createCrypto(arena);
-    arena.strided = createNativeStrided(arena) ?? arena.strided;
+    useNativeStrided(arena);
   }
 
   run(): void {

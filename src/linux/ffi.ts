@@ -1,6 +1,6 @@
 /**
  * The one FFI table: every system call of the project that Node does not offer goes through here (koffi, libc
- * of the running process). Besides `crypto/`, no other room makes calls or sees an address.
+ * of the running process). Besides `machine/` and `crypto/`, no other room makes calls or sees an address.
  *
  * All arguments are plain numbers, which is what koffi passes fastest (60–100 ns less than with a Buffer).
  * Addresses are doubles: user space ends at 2^47 (2^52 with large addressing), so they are exact. They come

@@ -170,13 +170,13 @@ class NativeStrided implements Strided {
   }
 }
 
-/** By machine code; null where there is none for the processor, or none may be added to the process. */
-export function createNativeStrided(arena: Arena): Strided | null {
-  if (lookAtProcessor() === null) return null;
+/** The arena's `strided` is machine code from here on, where there is any for the processor and it may be added to the process. */
+export function useNativeStrided(arena: Arena): void {
+  if (lookAtProcessor() === null) return;
   try {
     routines ??= { copy: addCode(copyProgram(), 6, "void"), compare: addCode(compareProgram(), 5, "int") };
-    return new NativeStrided(arena, routines);
   } catch {
-    return null;
+    return;
   }
+  arena.strided = new NativeStrided(arena, routines);
 }
