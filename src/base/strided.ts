@@ -6,7 +6,8 @@
  *   └ at              └ at + stride     └ at + 2 · stride
  * ```
  *
- * Ranges must lie in the arena as a whole: RangeError, with nothing done, when one does not.
+ * Ranges must lie in the arena as a whole, and distances not be negative: RangeError, with nothing done, when one does not.
+ * What is copied does not overlap with where it goes.
  */
 import type { Arena } from "./arena.js";
 

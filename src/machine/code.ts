@@ -1,7 +1,7 @@
 /**
  * Machine code that is added to the process: in pages of its own, which are never writable and executable at a time.
  * (That Linux makes them executable later is also what lets an arm64 see the code: the instruction cache is brought up to
- * date then.) docs/decisions/0020, 0022 and 0026 say which code, and why there is any.
+ * date then.) docs/decisions/0020, 0022, 0026 and 0030 say which code, and why there is any.
  */
 import koffi from "koffi";
 

@@ -121,6 +121,10 @@ export function compareProgram(): Uint8Array {
     .link();
 }
 
+/** For the proof: one length for each way through the code. */
+const PROOF_BYTES = [16, 31, 32, 100, 200];
+const PROOF_STRIDE = 256;
+
 interface Routines {
   readonly copy: NativeFunction<void>;
   readonly compare: NativeFunction<number>;
@@ -170,7 +174,24 @@ class NativeStrided implements Strided {
   }
 }
 
-/** The arena's `strided` is machine code from here on, where there is any for the processor and it may be added to the process. */
+/** Each start proves it: ranges of some lengths, byte by byte with what lies behind them. */
+function works(arena: Arena, strided: Strided): boolean {
+  const { u8 } = arena;
+  const count = 3;
+  const [source, target] = [arena.reserve(count * PROOF_STRIDE), arena.reserve(count * PROOF_STRIDE)];
+  for (let i = 0; i < count * PROOF_STRIDE; i++) u8[source + i] = i ^ (i >> 8);
+  return PROOF_BYTES.every(bytes => {
+    u8.fill(0, target, target + count * PROOF_STRIDE);
+    strided.copy(target, PROOF_STRIDE, source, PROOF_STRIDE, bytes, count);
+    for (let i = 0; i < count * PROOF_STRIDE; i++)
+      if (u8[target + i] !== (i % PROOF_STRIDE < bytes ? u8[source + i] : 0)) return false;
+    const differs = strided.countEqual(target, target, PROOF_STRIDE, bytes, count) === 1;
+    strided.copy(target, PROOF_STRIDE, source, 0, bytes, count);
+    return differs && strided.countEqual(source, target, PROOF_STRIDE, bytes, count) === count;
+  });
+}
+
+/** The arena's `strided` is machine code from here on: where there is any for the processor, it may be added, and it works. */
 export function useNativeStrided(arena: Arena): void {
   if (lookAtProcessor() === null) return;
   try {
@@ -178,5 +199,6 @@ export function useNativeStrided(arena: Arena): void {
   } catch {
     return;
   }
-  arena.strided = new NativeStrided(arena, routines);
+  const native = new NativeStrided(arena, routines);
+  if (works(arena, native)) arena.strided = native;
 }

@@ -29,15 +29,15 @@ export class TransportRun {
    * right, length and source are the same, and they lie `stride` bytes apart. Of an `isNewest` run.
    */
   countAlike(arena: Arena, crypto: CryptoSuite, before: number, stride: number): number {
+    const { strided } = arena;
     const next = this.ticket + this.judged;
     const most = this.count - this.judged;
-    let right = 0;
-    while (right < most) {
-      const at = crypto.opened(next + right);
-      if (at === -1 || at !== before + (right + 1) * stride) break;
-      right++;
-    }
-    return arena.strided.countEqual(before, before + stride, stride, START_BYTES, right);
+    if (most === 0 || crypto.opened(next) === -1) return 0;
+    // Where packets differ, as those that an IPv4 sender counts, the first one says so, and the others need no look.
+    if (strided.countEqual(before, before + stride, stride, START_BYTES, 1) === 0) return 0;
+    let right = 1;
+    while (right < most && crypto.opened(next + right) === before + (right + 1) * stride) right++;
+    return strided.countEqual(before, before + stride, stride, START_BYTES, right);
   }
 }
 

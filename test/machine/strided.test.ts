@@ -9,8 +9,8 @@ const FIRST_SOURCE = 1 << 17;
 
 function pair(): { plain: Arena; native: Arena } {
   const [plain, native] = [new Arena(ARENA_BYTES), new Arena(ARENA_BYTES)];
-  for (const arena of [plain, native]) for (let i = 0; i < ARENA_BYTES; i++) arena.u8[i] = i ^ (i >> 7);
   useNativeStrided(native);
+  for (const arena of [plain, native]) for (let i = 0; i < ARENA_BYTES; i++) arena.u8[i] = i ^ (i >> 7);
   return { plain, native };
 }
 

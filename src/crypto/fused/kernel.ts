@@ -15,7 +15,6 @@
  * of (workspace + BIAS, list, entries): two addresses and a number, System V AMD64 ABI.
  */
 
-import type { Vectors } from "../../machine/index.js";
 import {
   add,
   addValue,
@@ -46,6 +45,7 @@ import {
   store,
   subValue,
   test,
+  type Vectors,
 } from "../../machine/index.js";
 import { CHACHA20_AVX2 } from "./chacha20-avx2.js";
 import { CHACHA20_AVX512 } from "./chacha20-avx512.js";
