@@ -20,6 +20,7 @@ import { http } from "./scenarios/http.js";
 import { impaired } from "./scenarios/impaired.js";
 import { ledger } from "./scenarios/ledger.js";
 import { loaded } from "./scenarios/loaded.js";
+import { share } from "./scenarios/share.js";
 import { stack } from "./scenarios/stack.js";
 import { connects, trips } from "./scenarios/trips.js";
 import { udp } from "./scenarios/udp.js";
@@ -44,6 +45,7 @@ const SCENARIOS: readonly Scenario[] = [
   flows,
   stack,
   ledger,
+  share,
   footprint,
   collections,
   dns,

@@ -4,6 +4,7 @@
  */
 import { eventually } from "../../test/lab/program.js";
 import { type IperfResult, runIperf, startIperf } from "../../test/lab/programs.js";
+import type { Topology } from "../../test/lab/topology.js";
 import { SERVICE_ADDRESS } from "../contender.js";
 import { type Usage, usage } from "../cpu.js";
 import type { Scenario } from "../scenario.js";
@@ -15,6 +16,12 @@ export function transfer(...run: Parameters<typeof runIperf>): Promise<IperfResu
   return eventually("iperf3", () => runIperf(...run), 5_000, 200);
 }
 
+/** Handshakes, congestion windows, and for whom it applies, compiling. */
+export async function warmUp(laptop: Topology["laptop"], target: string): Promise<void> {
+  await transfer(laptop, target, "up", WARM_UP_SECONDS);
+  await transfer(laptop, target, "down", WARM_UP_SECONDS);
+}
+
 export const bulk: Scenario = {
   name: "bulk",
   rounds: ["1-up", "1-down", "8-up", "8-down", "1-both"],
@@ -23,9 +30,7 @@ export const bulk: Scenario = {
   maxRunsOf: { "wireguard-go-debian": 3, boringtun: 3, sshuttle: 2, none: 3 },
   async prepare({ laptop, cluster }, { target }) {
     await startIperf(cluster, SERVICE_ADDRESS);
-    // Not measured: handshakes, congestion windows, and for whom it applies, compiling.
-    await transfer(laptop, target, "up", WARM_UP_SECONDS);
-    await transfer(laptop, target, "down", WARM_UP_SECONDS);
+    await warmUp(laptop, target);
   },
   async measure(round, { laptop }, running, seconds) {
     const [flows = "1", direction] = round.split("-") as [string, "up" | "down" | "both"];
