@@ -210,11 +210,11 @@ t.test("errors about damaged files quote no key", async t => {
 t.test("a directory without an agent says how to make one", async t => {
   const dir = temporaryDirectory(t);
   for (const call of [
-    agentInvite({ dir, name: "ann" }),
-    agentRevoke({ dir, name: "ann" }),
-    agentPeers({ dir }),
+    (): Promise<unknown> => agentInvite({ dir, name: "ann" }),
+    (): Promise<unknown> => agentRevoke({ dir, name: "ann" }),
+    (): Promise<unknown> => agentPeers({ dir }),
   ]) {
-    await t.rejects(call as Promise<unknown>, {
+    await t.rejects(call, {
       code: "AGENT_NOT_FOUND",
       category: "user",
       hint: /agent init/,
