@@ -6,25 +6,15 @@
 import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import koffi from "koffi";
+import { threadCpuMs } from "../../src/linux/index.js";
 
 /** The AEAD is the one code that takes a list and its length behind its workspace (`crypto/fused/worker.ts`). */
 const AEAD_PARAMETERS = 3;
-const CLOCK_THREAD_CPUTIME_ID = 3;
 const LINE_EVERY_US = 100_000;
 
 const dir = new URL(import.meta.url).searchParams.get("dir") ?? "";
 
 type Native = (...values: number[]) => unknown;
-
-const time = new Uint32Array(4);
-const timeAddress = Number(koffi.address(time));
-const clockGettime = koffi.load(null).func("clock_gettime", "int", ["int", "intptr_t"]) as Native;
-
-/** Of a `struct timespec`, whose halves are 64 bits each. */
-function threadUs(): number {
-  clockGettime(CLOCK_THREAD_CPUTIME_ID, timeAddress);
-  return (time[0] as number) * 1e6 + (time[2] as number) / 1e3;
-}
 
 let file = -1;
 let [aeadUs, nextLineUs] = [0, 0];
@@ -47,9 +37,9 @@ Object.assign(koffi, {
       if (parameters.length !== AEAD_PARAMETERS) return native(...parameters);
       // While the process may still open it.
       if (file === -1) file = openSync(join(dir, String(process.pid)), "a");
-      const before = threadUs();
+      const before = threadCpuMs();
       const result = native(...parameters);
-      aeadUs += threadUs() - before;
+      aeadUs += (threadCpuMs() - before) * 1000;
       writeLine();
       return result;
     };

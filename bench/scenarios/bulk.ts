@@ -16,10 +16,14 @@ export function transfer(...run: Parameters<typeof runIperf>): Promise<IperfResu
   return eventually("iperf3", () => runIperf(...run), 5_000, 200);
 }
 
-/** Handshakes, congestion windows, and for whom it applies, compiling. */
-export async function warmUp(laptop: Topology["laptop"], target: string): Promise<void> {
-  await transfer(laptop, target, "up", WARM_UP_SECONDS);
-  await transfer(laptop, target, "down", WARM_UP_SECONDS);
+/** What is not to be measured: handshakes, congestion windows, and for whom it applies, compiling. */
+export async function warmUp(
+  laptop: Topology["laptop"],
+  target: string,
+  options: string[] = [],
+): Promise<void> {
+  await transfer(laptop, target, "up", WARM_UP_SECONDS, options);
+  await transfer(laptop, target, "down", WARM_UP_SECONDS, options);
 }
 
 export const bulk: Scenario = {

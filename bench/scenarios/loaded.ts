@@ -5,11 +5,10 @@ import { startIperf } from "../../test/lab/programs.js";
 import { LOAD_PORT, LOADED_ECHO_PORT, SERVICE_ADDRESS } from "../contender.js";
 import { PYTHON, runEcho, startEcho } from "../programs.js";
 import type { Scenario } from "../scenario.js";
-import { transfer } from "./bulk.js";
+import { transfer, warmUp } from "./bulk.js";
 
 /** Before and after: the transfer is under way. */
 const MARGIN_SECONDS = 1;
-const WARM_UP_SECONDS = 3;
 /** The server of the transfer may still be clearing up after the one before: then both are begun again. */
 const PATIENCE_MS = 60_000;
 const QUANTILES = ["p50", "p99"];
@@ -24,9 +23,7 @@ export const loaded: Scenario = {
   async prepare({ laptop, cluster }, { target }) {
     await startEcho(cluster, SERVICE_ADDRESS, LOADED_ECHO_PORT);
     await startIperf(cluster, SERVICE_ADDRESS, LOAD_PORT);
-    // Not measured: handshakes, congestion windows, and for whom it applies, compiling.
-    await transfer(laptop, target, "up", WARM_UP_SECONDS, LOAD);
-    await transfer(laptop, target, "down", WARM_UP_SECONDS, LOAD);
+    await warmUp(laptop, target, LOAD);
   },
   async measure(round, { laptop }, { target }, seconds) {
     const direction = round === "8-up" ? "up" : "down";
