@@ -41,6 +41,7 @@ const SSIZE = "intptr_t";
 export interface LibC {
   readonly read: Call<[Fd, Pointer, number]>;
   readonly write: Call<[Fd, Pointer, number]>;
+  readonly writev: Call<[Fd, Pointer, number]>;
   readonly close: Call<[Fd]>;
   readonly open: Call<[Pointer, number, number]>;
   readonly ioctl: Call<[Fd, number, Pointer]>;
@@ -83,6 +84,7 @@ export interface LibC {
 export const libc: LibC = {
   read: bind("read", SSIZE, [INT, PTR, SIZE]),
   write: bind("write", SSIZE, [INT, PTR, SIZE]),
+  writev: bind("writev", SSIZE, [INT, PTR, INT]),
   close: bind("close", INT, [INT]),
   open: bind("open", INT, [PTR, INT, "uint"]),
   ioctl: bind("ioctl", INT, [INT, "ulong", PTR]),

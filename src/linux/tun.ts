@@ -11,7 +11,17 @@
  */
 import type { Arena } from "../base/index.js";
 import { systemError } from "./errors.js";
-import { addressOf, EINTR, EINVAL, libc, scratch, scratchAddress, scratchText, settle } from "./ffi.js";
+import {
+  addressOf,
+  EINTR,
+  EINVAL,
+  libc,
+  scratch,
+  scratchAddress,
+  scratchText,
+  settle,
+  writePointer,
+} from "./ffi.js";
 import { VIRTIO_NET_HDR_BYTES, virtioNet } from "./virtio.js";
 
 const O_RDWR = 2;
@@ -30,6 +40,10 @@ const TUN_F_TSO6 = 0x04;
 
 const IFNAMSIZ = 16;
 const IFREQ_BYTES = 40;
+const PIECES = 2;
+/** struct iovec: address, and how many bytes. */
+const IOVEC_BYTES = 16;
+const IOV_LENGTH = 8;
 const ENOENT = 2;
 const ENXIO = 6;
 const ENOTTY = 25;
@@ -112,11 +126,14 @@ function negotiate(fd: number, tso: boolean): boolean {
 export class TunIo {
   readonly fd: number;
   private readonly arena: Arena;
+  /** Two of struct iovec. */
+  private readonly pieces: number;
 
   /** @param fd non-blocking, from `openTun` */
   constructor(arena: Arena, fd: number) {
     this.arena = arena;
     this.fd = fd;
+    this.pieces = arena.reserve(PIECES * IOVEC_BYTES);
   }
 
   /** One packet into [offset, offset + maxBytes): bytes including the header, or −errno (−EAGAIN: none). */
@@ -135,6 +152,24 @@ export class TunIo {
     do result = settle(libc.write(this.fd, address, length));
     while (result === -EINTR);
     return result;
+  }
+
+  /** As `write`, of a packet in two pieces. */
+  writeGathered(offset: number, length: number, rest: number, restBytes: number): number {
+    const { arena, pieces } = this;
+    this.setPiece(pieces, offset, length);
+    this.setPiece(pieces + IOVEC_BYTES, rest, restBytes);
+    const address = addressOf(arena, pieces, PIECES * IOVEC_BYTES);
+    let result: number;
+    do result = settle(libc.writev(this.fd, address, PIECES));
+    while (result === -EINTR);
+    return result;
+  }
+
+  private setPiece(iovec: number, offset: number, length: number): void {
+    const { arena } = this;
+    writePointer(arena, iovec, addressOf(arena, offset, length));
+    arena.u32[(iovec + IOV_LENGTH) >> 2] = length;
   }
 
   /**

@@ -48,9 +48,16 @@ export interface Link {
    * the first one's begins at arena byte `text`, and each goes on where the one before ends. Their headers differ in the
    * sequence number alone; where `count` is more than one, TCP's have no options. The text stays what it is until the
    * stack's `dispatch` or `poll` returns. Absent where a packet must be in one piece.
+   * @param gsoSize as `commit`'s; a super-segment comes alone
    * @returns how many it took, at least the first
    */
-  commitGathered?(headerBytes: number, text: number, textBytes: number, count: number): number;
+  commitGathered?(
+    headerBytes: number,
+    text: number,
+    textBytes: number,
+    gsoSize: number,
+    count: number,
+  ): number;
 }
 
 /** Who finds out how large packets may be on a link. Must not call the stack back from within. */

@@ -87,6 +87,8 @@ export function writeSegment(
     flags: number;
     payload?: Uint8Array;
     gsoSize?: number;
+    /** Arena offset that the payload is written from; absent: behind the headers. */
+    text?: number;
   },
 ): number {
   const { u8, view } = arena;
@@ -110,9 +112,11 @@ export function writeSegment(
   u8[tcp + 13] = fields.flags;
   view.setUint16(tcp + 14, 65_535);
   view.setUint16(tcp + 16, foldedSum(arena, ip + 12, 8, TCP + bytes - 20));
-  u8.set(payload, tcp + 20);
+  const text = fields.text ?? tcp + 20;
+  u8.set(payload, text);
   virtioNet.writePartial(arena, at, false, 40, fields.gsoSize ?? 0, 20, 16);
-  return io.write(at, VIRTIO_NET_HDR_BYTES + bytes);
+  if (fields.text === undefined) return io.write(at, VIRTIO_NET_HDR_BYTES + bytes);
+  return io.writeGathered(at, VIRTIO_NET_HDR_BYTES + 40, text, payload.length);
 }
 
 /** RFC 1071 one's complement sum, not complemented. */

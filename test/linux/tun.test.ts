@@ -176,30 +176,31 @@ if (enterNamespace(t, import.meta.url, ["-m"])) {
         return;
       });
 
-      t.test("device to kernel, as super-segments", async t => {
-        t.equal(io.probeGsoWrite(at), true);
-        const sent = pattern(30_000);
-        const into = arena.reserve(sent.length);
-        const flags = ACK;
-        t.ok(
-          writeSegment(io, arena, at, syn, {
+      for (const gathered of [false, true]) {
+        t.test(`device to kernel, as super-segments${gathered ? " in two pieces" : ""}`, async t => {
+          t.equal(io.probeGsoWrite(at), true);
+          const sent = pattern(30_000);
+          const into = arena.reserve(sent.length);
+          const written = writeSegment(io, arena, at, syn, {
             sequence,
             acknowledgement,
-            flags,
+            flags: ACK,
             payload: sent,
             gsoSize: 1360,
-          }) > 0,
-        );
-        sequence += sent.length;
-        let bytes = 0;
-        while (bytes < sent.length) {
-          const length = sockets.read(arena, fd, into + bytes, sent.length - bytes);
-          if (length <= 0) return t.fail(`read ${length} after ${bytes} bytes`);
-          bytes += length;
-        }
-        t.equal(Buffer.compare(arena.u8.subarray(into, into + bytes), sent), 0);
-        return;
-      });
+            ...(gathered ? { text: arena.reserve(sent.length) } : {}),
+          });
+          t.equal(written, VIRTIO_NET_HDR_BYTES + 40 + sent.length);
+          sequence += sent.length;
+          let bytes = 0;
+          while (bytes < sent.length) {
+            const length = sockets.read(arena, fd, into + bytes, sent.length - bytes);
+            if (length <= 0) return t.fail(`read ${length} after ${bytes} bytes`);
+            bytes += length;
+          }
+          t.equal(Buffer.compare(arena.u8.subarray(into, into + bytes), sent), 0);
+          return;
+        });
+      }
     });
   }
 }

@@ -111,14 +111,20 @@ export class SimLink implements Link {
   }
 
   /** Some of them, and at times all. */
-  commitGathered(headerBytes: number, text: number, textBytes: number, count: number): number {
+  commitGathered(
+    headerBytes: number,
+    text: number,
+    textBytes: number,
+    gsoSize: number,
+    count: number,
+  ): number {
     const { arena } = this.world;
     const taken = Math.min(count, 1 + (this.packetsSent & 15));
     for (let i = 0; i < taken; i++) {
       const start = text + i * textBytes;
       arena.u8.copyWithin(this.out + headerBytes, start, start + textBytes);
       this.world.borrow(start, textBytes);
-      this.commit(headerBytes + textBytes, 0, headerBytes);
+      this.commit(headerBytes + textBytes, gsoSize, headerBytes);
       goOn(arena, this.out + headerBytes, textBytes);
     }
     return taken;
