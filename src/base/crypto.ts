@@ -39,6 +39,7 @@ export interface AeadKey {
   ): void;
   /**
    * As `open`, of `count` packets likewise.
+   * Plaintexts are at equal distances, too.
    * @returns the ticket of the first one, the others' follow; or −1 when the batch has no room for all of them. An empty
    *   one has for what a system call gives: 64 packets, 65,536 bytes
    */
@@ -62,6 +63,8 @@ export interface CryptoSuite {
    * and is valid until the next `open`; or −1 when the tag was wrong.
    */
   opened(ticket: number): number;
+  /** Of `most` packets of one `openAlike`, from the one of `ticket` on, how many had the right tag: up to the first that had not. */
+  countOpened(ticket: number, most: number): number;
   /** RFC 8439 AEAD for handshake fields: ciphertext with the 16-byte tag. `nonce` has 12 bytes. */
   aeadSeal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, associated: Uint8Array): Uint8Array;
   /** The plaintext, or null when the tag is wrong. */

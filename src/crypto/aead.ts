@@ -16,6 +16,7 @@ export interface AeadBackend {
   runSeals(): void;
   runOpens(): void;
   opened(ticket: number): number;
+  countOpened(ticket: number, most: number): number;
 }
 
 /** Packets in a batch: as many datagrams as one system call takes or gives. */
@@ -42,6 +43,13 @@ export class Opened {
 
   get(ticket: number): number {
     return this.results[ticket] as number;
+  }
+
+  /** As `CryptoSuite.countOpened`. */
+  countRight(ticket: number, most: number): number {
+    let count = 0;
+    while (count < most && this.results[ticket + count] !== -1) count++;
+    return count;
   }
 
   close(): void {

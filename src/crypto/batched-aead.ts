@@ -49,6 +49,7 @@ function batchedAead(name: string, arena: Arena, create: (tags: number | null) =
     runSeals: () => seals.run(),
     runOpens: () => opens.run(),
     opened: ticket => opens.result(ticket),
+    countOpened: (ticket, most) => opens.countRight(ticket, most),
   };
 }
 

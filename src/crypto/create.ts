@@ -91,6 +91,7 @@ class Suite implements CryptoSuite {
   readonly runSeals: () => void;
   readonly runOpens: () => void;
   readonly opened: (ticket: number) => number;
+  readonly countOpened: (ticket: number, most: number) => number;
   readonly aeadSeal: CryptoSuite["aeadSeal"] = handshake.aeadSeal;
   readonly aeadOpen: CryptoSuite["aeadOpen"] = handshake.aeadOpen;
   readonly xaeadSeal: CryptoSuite["xaeadSeal"] = handshake.xaeadSeal;
@@ -107,6 +108,7 @@ class Suite implements CryptoSuite {
     this.runSeals = backend.runSeals;
     this.runOpens = backend.runOpens;
     this.opened = backend.opened;
+    this.countOpened = backend.countOpened;
     this.keyedHash = keyedHash;
   }
 

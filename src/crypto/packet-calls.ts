@@ -161,9 +161,11 @@ export class PacketCalls implements Worker {
     arena.view.setUint32(tail + pad + LENGTHS_BYTES / 2, length, true);
   }
 
-  run(): void {
-    if (this.waiting > 0) this.list.run(this.first * CALLS, this.waiting * CALLS);
+  run(): boolean {
+    if (this.waiting === 0) return true;
+    this.list.run(this.first * CALLS, this.waiting * CALLS);
     this.waiting = 0;
+    return false;
   }
 
   forget(): void {

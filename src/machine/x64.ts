@@ -114,6 +114,8 @@ const immediate =
 export const add: (to: Register, operand: Operand) => Instruction = arithmetic(0x03);
 export const adc: (to: Register, operand: Operand) => Instruction = arithmetic(0x13);
 export const and: (to: Register, operand: Operand) => Instruction = arithmetic(0x23);
+export const or: (to: Register, operand: Operand) => Instruction = arithmetic(0x0b);
+export const xor: (to: Register, operand: Operand) => Instruction = arithmetic(0x33);
 export const sub: (to: Register, operand: Operand) => Instruction = arithmetic(0x2b);
 export const cmp: (to: Register, operand: Operand) => Instruction = arithmetic(0x3b);
 export const mov: (to: Register, operand: Operand) => Instruction = arithmetic(0x8b);

@@ -68,7 +68,7 @@ export class Keypair {
     if (padded > length) joinPieces(arena, offset, length, rest);
     for (let at = offset + length; at < offset + padded; at++) u8[at] = 0;
     const counter = this.sendCounter++;
-    this.writeHeader(arena, offset, counter);
+    this.writeHeaders(arena, 1, offset, 0, counter);
     this.sendKey.seal(offset, padded, counter, padded > length ? offset + FIRST_PIECE_BYTES : rest);
     return TRANSPORT_HEADER_BYTES + padded + TAG_BYTES;
   }
@@ -87,19 +87,27 @@ export class Keypair {
     if (paddedLength(length, mtu) !== length) return 0;
     const counter = this.sendCounter;
     this.sendCounter += count;
-    for (let i = 0; i < count; i++) this.writeHeader(arena, offset + i * stride, counter + i);
+    this.writeHeaders(arena, count, offset, stride, counter);
     this.sendKey.sealAlike(count, offset, stride, length, counter, rest, restStride);
     return count;
   }
 
-  /** Of the packet whose inner one is at `offset`. */
-  private writeHeader(arena: Arena, offset: number, counter: number): void {
+  /** Of the packets whose inner ones are at `offset`, and each `stride` bytes on. */
+  private writeHeaders(arena: Arena, count: number, offset: number, stride: number, counter: number): void {
     const { view } = arena;
-    const start = offset - TRANSPORT_HEADER_BYTES;
-    view.setUint32(start, MESSAGE_TRANSPORT, true);
-    view.setInt32(start + TRANSPORT_RECEIVER_AT, this.remoteIndex, true);
-    view.setUint32(start + TRANSPORT_COUNTER_AT, counter, true);
-    view.setUint32(start + TRANSPORT_COUNTER_AT + 4, counter / 0x1_0000_0000, true);
+    const { remoteIndex } = this;
+    // Counters are no small numbers to V8, their halves are.
+    let low = counter | 0;
+    let high = Math.floor(counter / 0x1_0000_0000) | 0;
+    let start = offset - TRANSPORT_HEADER_BYTES;
+    for (let i = 0; i < count; i++, start += stride) {
+      view.setInt32(start, MESSAGE_TRANSPORT, true);
+      view.setInt32(start + TRANSPORT_RECEIVER_AT, remoteIndex, true);
+      view.setInt32(start + TRANSPORT_COUNTER_AT, low, true);
+      view.setInt32(start + TRANSPORT_COUNTER_AT + 4, high, true);
+      low = (low + 1) | 0;
+      if (low === 0) high++;
+    }
   }
 
   destroy(): void {

@@ -32,11 +32,9 @@ export class TransportRun {
     const { strided } = arena;
     const next = this.ticket + this.judged;
     const most = this.count - this.judged;
-    if (most === 0 || crypto.opened(next) === -1) return 0;
+    const right = most === 0 ? 0 : crypto.countOpened(next, most);
     // Where packets differ, as those that an IPv4 sender counts, the first one says so, and the others need no look.
-    if (strided.countEqual(before, before + stride, stride, START_BYTES, 1) === 0) return 0;
-    let right = 1;
-    while (right < most && crypto.opened(next + right) === before + (right + 1) * stride) right++;
+    if (right === 0 || strided.countEqual(before, before + stride, stride, START_BYTES, 1) === 0) return 0;
     return strided.countEqual(before, before + stride, stride, START_BYTES, right);
   }
 }
@@ -45,14 +43,14 @@ export class TransportRun {
 export function countMessages(arena: Arena, at: number, stride: number, most: number): number {
   const { view } = arena;
   const counterAt = at + TRANSPORT_COUNTER_AT;
-  const low = view.getUint32(counterAt, true);
-  const high = view.getUint32(counterAt + 4, true);
+  const low = view.getInt32(counterAt, true);
+  const high = view.getInt32(counterAt + 4, true);
   // Type and receiver.
   const equal = 1 + arena.strided.countEqual(at, at + stride, stride, TRANSPORT_COUNTER_AT, most - 1);
+  // Up to where the lower half begins anew.
+  const end = low < 0 ? Math.min(equal, -low) : equal;
   let count = 1;
-  for (; count < equal; count++) {
-    const next = counterAt + count * stride;
-    if (view.getUint32(next, true) !== low + count || view.getUint32(next + 4, true) !== high) break;
-  }
+  for (let next = counterAt + stride; count < end; count++, next += stride)
+    if (view.getInt32(next, true) !== ((low + count) | 0) || view.getInt32(next + 4, true) !== high) break;
   return count;
 }

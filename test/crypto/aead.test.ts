@@ -271,6 +271,9 @@ for (const backend of backends) {
       t.not(ticket, -1, "an empty batch has room for what a system call gives");
       backend.runOpens();
       const offsets = Array.from({ length: count }, (_, i) => backend.opened(ticket + i));
+      const wrong = offsets.indexOf(-1);
+      t.equal(backend.countOpened(ticket, count), wrong === -1 ? count : wrong);
+      if (wrong !== -1) t.equal(backend.countOpened(ticket + wrong, count - wrong), 0);
       const opened = offsets.map(offset => Buffer.from(arena.u8.slice(offset, offset + length)));
       arena.u8.set(sealed, at);
       for (let i = 0; i < count; i++) {
@@ -285,6 +288,33 @@ for (const backend of backends) {
       t.throws(() => key.sealAlike(1, at, 0, length, 0, rest, 0), TypeError);
       t.throws(() => key.openAlike(1, at, 0, length, 0), TypeError);
     }
+  });
+
+  t.test(`${backend.name}: each bit of a tag counts, wherever in a batch`, async t => {
+    const [key, other] = [backend.createKey(randomBytes(32)), backend.createKey(randomBytes(32))];
+    const at = area + 64;
+    key.sealAlike(3, at, 256, 100, 0, pieces, 0);
+    other.seal(at + 768, 100, 0);
+    backend.runSeals();
+    const sealed = arena.u8.slice(at, at + 1024);
+    for (let bit = 0; bit < 128; bit++) {
+      arena.u8.set(sealed, at);
+      const forged = bit % 4;
+      const byte = at + 256 * forged + 100 + (bit >> 3);
+      arena.u8[byte] = (arena.u8[byte] as number) ^ (1 << (bit & 7));
+      const ticket = key.openAlike(3, at, 256, 100, 0);
+      const last = other.open(at + 768, 100, 0);
+      backend.runOpens();
+      const wrong = [ticket, ticket + 1, ticket + 2, last].map(one => backend.opened(one) === -1);
+      t.same(
+        wrong,
+        [0, 1, 2, 3].map(i => i === forged),
+        `bit ${bit}`,
+      );
+      t.equal(backend.countOpened(ticket, 3), Math.min(forged, 3));
+    }
+    key.destroy();
+    other.destroy();
   });
 
   t.test(`${backend.name}: packets alike that would leave the arena`, async t => {

@@ -22,8 +22,8 @@ const address = ({ base, offset }: Memory): string => `[${WIDE[base]}${offset < 
 /** What the assembler is told, and what we make of it. */
 const pairs: [text: string, bytes: Instruction][] = [];
 
-const { add, adc, and, sub, cmp, mov, imul } = x64;
-for (const [name, encode] of Object.entries({ add, adc, and, sub, cmp, mov, imul })) {
+const { add, adc, and, or, xor, sub, cmp, mov, imul } = x64;
+for (const [name, encode] of Object.entries({ add, adc, and, or, xor, sub, cmp, mov, imul })) {
   for (const to of REGISTERS) {
     for (const from of REGISTERS) {
       // Two encodings are right for two registers: ".s" asks for the one with the destination in ModR/M's reg field.

@@ -118,7 +118,8 @@ export function fusedCode(vectors: Vectors): Uint8Array {
   program
     .emit(...address(RAX, "tag"), store(work(WORKSPACE.tag), RAX))
     .emit(...address(RSI, "source"), ...address(RDI, "target"), ...address(NEXT, "source"), clear(WAITING))
-    .emit(movLow(RCX, field("length")), store(work(WORKSPACE.length), RCX));
+    .emit(movLow(RCX, field("length")), store(work(WORKSPACE.length), RCX))
+    .emit(mov(RAX, RSI), add(RAX, RCX), store(work(WORKSPACE.received), RAX));
   cipher.writeXor(program, true);
   program
     .label("xored")

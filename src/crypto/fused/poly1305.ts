@@ -16,6 +16,7 @@ import {
   mov,
   mulx,
   neg,
+  or,
   type Program,
   RAX,
   RBX,
@@ -31,6 +32,7 @@ import {
   store,
   subValue,
   test,
+  xor,
 } from "../../machine/index.js";
 import { H0, H1, H2, NEXT, R_HIGH, R_LOW, WAITING, WORKSPACE, work } from "./workspace.js";
 
@@ -92,7 +94,10 @@ export function writeTakeRest(program: Program): void {
     .emit(addValue(WAITING, 16), ret);
 }
 
-/** Takes in what is left of the packet, fewer than 16 bytes, and the lengths; writes the tag. Nothing without a packet. */
+/**
+ * Takes in what is left of the packet, fewer than 16 bytes, and the lengths; writes the tag, and compares it with the one
+ * behind the ciphertext: that may be the same place. Nothing without a packet.
+ */
 export function writeFinish(program: Program): void {
   program
     .label("finish", 32)
@@ -121,6 +126,8 @@ export function writeFinish(program: Program): void {
       store(at(RAX), H0),
       store(at(RAX, 8), H1),
     )
+    .emit(mov(RAX, work(WORKSPACE.received)), xor(H0, at(RAX)), xor(H1, at(RAX, 8)), or(H0, H1))
+    .emit(or(H0, work(WORKSPACE.differences)), store(work(WORKSPACE.differences), H0))
     .label("finished")
     .emit(ret);
 }

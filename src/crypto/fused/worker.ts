@@ -88,10 +88,15 @@ export class FusedWorker implements Worker {
     u32[first + PACKET.restStride] = restStride;
   }
 
-  run(): void {
-    const { base, workspace, list, entries } = this;
-    if (entries > 0) this.kernel(base + workspace + BIAS, base + list, entries);
+  run(): boolean {
+    const { arena, base, workspace, list, entries } = this;
+    if (entries === 0) return true;
+    const differences = (workspace + WORKSPACE.differences) >> 2;
+    arena.u32[differences] = 0;
+    arena.u32[differences + 1] = 0;
+    this.kernel(base + workspace + BIAS, base + list, entries);
     this.entries = 0;
+    return arena.u32[differences] === 0 && arena.u32[differences + 1] === 0;
   }
 
   forget(): void {

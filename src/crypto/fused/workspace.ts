@@ -41,6 +41,10 @@ export const WORKSPACE = {
   target: 1296,
   end: 1304,
   rounds: 1312,
+  /** What lies behind the packet's ciphertext. */
+  received: 1320,
+  /** All bits in which tags, as they were made, differ from those: of all packets since it was zero. 64 bits. */
+  differences: 1328,
   bytes: 1344,
 } as const;
 
