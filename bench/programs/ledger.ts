@@ -165,7 +165,7 @@ class Wire implements Link {
       const length = lengths[i] as number;
       let alike = 1;
       while (i + alike < count && lengths[i + alike] === length) alike++;
-      i += to.processAlike(link, this.start + i * SLOT_BYTES, length, SLOT_BYTES, alike, now);
+      i += to.processAlike(link, this.start + i * SLOT_BYTES, length, SLOT_BYTES, alike, 0, now);
     }
     this.count = 0;
     return count;

@@ -17,6 +17,7 @@ import {
 import { EAGAIN, EMSGSIZE, EPOLLIN, EPOLLOUT } from "../linux/index.js";
 import { type Stack, TimerHeap } from "../netstack/index.js";
 import {
+  ALIKE_BYTES,
   type DatagramOutput,
   type Device,
   type Peer,
@@ -151,7 +152,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     const { stride } = received;
     // Whoever is told of a packet may remove the peer or its link, and then nobody has sent the others.
     for (let i = 0; i < count && received.from === peer && peer.context === link; )
-      i += stack.processAlike(link, at + i * stride, length, stride, count - i, now);
+      i += stack.processAlike(link, at + i * stride, length, stride, count - i, ALIKE_BYTES, now);
   }
 
   // ---- outgoing ----

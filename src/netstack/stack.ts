@@ -92,12 +92,13 @@ export class Stack {
    * @param checksumTrusted the transport checksum is known to be right, or only partial (virtio-net)
    */
   process(link: Link, offset: number, length: number, now: Milliseconds, checksumTrusted: boolean): void {
-    if (checksumTrusted) this.processAlike(link, offset, length, 0, 1, now);
+    if (checksumTrusted) this.processAlike(link, offset, length, 0, 1, 0, now);
     else this.processUsually(link, offset, length, now, false);
   }
 
   /**
    * As `process` with `checksumTrusted`, of up to `count` packets of equal length, each `stride` bytes after the one before.
+   * @param common bytes that are known to be the same at the beginning of all of them
    * @returns how many it took, at least one
    */
   processAlike(
@@ -106,9 +107,10 @@ export class Stack {
     length: number,
     stride: number,
     count: number,
+    common: number,
     now: Milliseconds,
   ): number {
-    const predicted = this.tcp.prediction.take(link, offset, length, stride, count, now);
+    const predicted = this.tcp.prediction.take(link, offset, length, stride, count, common, now);
     if (predicted > 0) {
       this.counters.packetsIn += predicted;
       return predicted;

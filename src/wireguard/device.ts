@@ -142,8 +142,8 @@ export class Device implements PeerHost {
   }
 
   /**
-   * After `next` returned a packet: more packets of its length and sender that came right behind it. Other datagrams are
-   * `next`'s.
+   * After `next` returned a packet: more packets of its length and sender that came right behind it, and begin with the same
+   * ALIKE_BYTES bytes. Other datagrams are `next`'s.
    * @returns how many; the first is at `received.at` then, the others `received.stride` bytes apart
    */
   nextAlike(): number {

@@ -9,6 +9,7 @@ export {
 export { type DeviceCounters, Drop, type DropReason, dropReasonName } from "./drop.js";
 export { Peer } from "./peer.js";
 export type { DatagramOutput, DeviceEvents } from "./peer-host.js";
+export { ALIKE_BYTES } from "./transport-run.js";
 export {
   applySet,
   ERRNO_INVALID,

@@ -281,14 +281,16 @@ export class RawPeer implements Link, StackHandler {
     this.stack.process(this, this.in, packet.length, this.now, trusted);
   }
 
-  /** Packets of equal length that came together, authenticated. */
+  /** Packets of equal length that came together, authenticated. Of even numbers of them it is said what all begin with. */
   injectAlike(packets: readonly Uint8Array[]): void {
     const length = packets[0]?.length ?? 0;
+    const differs = (packets[0] ?? []).findIndex((byte, i) => packets.some(packet => packet[i] !== byte));
+    const common = packets.length % 2 === 1 ? 0 : differs === -1 ? length : differs;
     const stride = (length + 64) & ~63;
     for (const [i, packet] of packets.entries()) this.arena.u8.set(packet, this.scratch + i * stride);
     for (let i = 0; i < packets.length; ) {
       const left = packets.length - i;
-      i += this.stack.processAlike(this, this.scratch + i * stride, length, stride, left, this.now);
+      i += this.stack.processAlike(this, this.scratch + i * stride, length, stride, left, common, this.now);
     }
   }
 

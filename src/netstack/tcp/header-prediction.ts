@@ -16,10 +16,10 @@ import { takeTexts } from "./input.js";
 import type { Segment } from "./segment.js";
 import { type Seq, seqAdd, seqLt } from "./seq.js";
 
-/** Where TCP's header has the sequence number, and what follows it there up to the checksum: acknowledgment, flags, window. */
+/** Where TCP's header has the sequence number, and two words that follow it there up to the checksum. */
 const SEQUENCE_AT = 4;
 const ACKNOWLEDGMENT_AT = 8;
-const AFTER_SEQUENCE_BYTES = 8;
+const FLAGS_AND_WINDOW_AT = 12;
 
 export class HeaderPrediction {
   private readonly arena: Arena;
@@ -60,15 +60,24 @@ export class HeaderPrediction {
   /**
    * Takes those of `count` packets of `length` bytes, each `stride` bytes after the one before, that are the ones expected:
    * the first so many, which it returns. With the next one it is the usual way.
+   * @param common bytes that all of them begin with
    */
-  take(link: Link, offset: number, length: number, stride: number, count: number, now: Milliseconds): number {
+  take(
+    link: Link,
+    offset: number,
+    length: number,
+    stride: number,
+    count: number,
+    common: number,
+    now: Milliseconds,
+  ): number {
     const c = this.connection;
     if (c === null || length !== this.packetBytes || c.state !== "ESTABLISHED" || c.link !== link) return 0;
     const { rcv, snd } = c;
     if (snd.outstanding !== 0) return 0;
     const headerBytes = this.ipBytes + TCP_HEADER_BYTES;
     const textBytes = length - headerBytes;
-    const alike = this.countExpected(offset, stride, rcv.nxt, textBytes, count);
+    const alike = this.countExpected(offset, stride, rcv.nxt, textBytes, count, common);
     if (alike === 0) return 0;
     const taken = takeTexts(c, offset + headerBytes, textBytes, stride, alike, now);
     if (taken === 0) return 0;
@@ -80,21 +89,30 @@ export class HeaderPrediction {
     return taken;
   }
 
-  private countExpected(offset: number, stride: number, seq: Seq, textBytes: number, count: number): number {
+  private countExpected(
+    offset: number,
+    stride: number,
+    seq: Seq,
+    textBytes: number,
+    count: number,
+    common: number,
+  ): number {
     const { arena, headers, ipBytes } = this;
     const { view, strided } = arena;
-    const [sequenceAt, afterSequence] = [ipBytes + SEQUENCE_AT, ipBytes + ACKNOWLEDGMENT_AT];
-    const tcp = offset + ipBytes;
+    const sequenceAt = ipBytes + SEQUENCE_AT;
+    const known = count === 1 ? sequenceAt : Math.min(common, sequenceAt);
+    if (strided.countEqual(headers, offset, stride, known, 1) === 0) return 0;
+    const acknowledgment = view.getInt32(headers + ipBytes + ACKNOWLEDGMENT_AT);
+    const flagsAndWindow = view.getInt32(headers + ipBytes + FLAGS_AND_WINDOW_AT);
     let alike = 0;
-    while (alike < count && tcpSequence(view, tcp + alike * stride) === seqAdd(seq, alike * textBytes))
-      alike++;
-    alike = strided.countEqual(headers, offset, stride, sequenceAt, alike);
-    return strided.countEqual(
-      headers + afterSequence,
-      offset + afterSequence,
-      stride,
-      AFTER_SEQUENCE_BYTES,
-      alike,
-    );
+    let next = seq;
+    for (let tcp = offset + ipBytes; alike < count; alike++, tcp += stride) {
+      if (tcpSequence(view, tcp) !== next) break;
+      if (view.getInt32(tcp + ACKNOWLEDGMENT_AT) !== acknowledgment) break;
+      if (view.getInt32(tcp + FLAGS_AND_WINDOW_AT) !== flagsAndWindow) break;
+      next = seqAdd(next, textBytes);
+    }
+    if (known === sequenceAt || alike === 0) return alike;
+    return strided.countEqual(headers + known, offset + known, stride, sequenceAt - known, alike);
   }
 }
