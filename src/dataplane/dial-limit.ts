@@ -50,8 +50,6 @@ export class DialLimit implements Machine {
     }
   }
 
-  flush(_now: Milliseconds): void {}
-
   pollAt(): Milliseconds {
     return this.nextAt;
   }

@@ -39,8 +39,6 @@ export class EndpointReports implements Machine {
     this.reportedAt = now;
   }
 
-  flush(_now: Milliseconds): void {}
-
   pollAt(): Milliseconds {
     return this.reportAt;
   }

@@ -102,8 +102,6 @@ export class Handover implements Machine {
     this.checkAt = this.leaving.length > 0 ? now + CHECK_MS : this.next === null ? NEVER : this.attemptEnd;
   }
 
-  flush(_now: Milliseconds): void {}
-
   pollAt(): Milliseconds {
     return this.checkAt;
   }

@@ -76,8 +76,6 @@ export class HandshakeIntake implements Source, Machine {
     this.context.loop.modify(this.socket.fd, EPOLLIN);
   }
 
-  flush(_now: Milliseconds): void {}
-
   pollAt(): Milliseconds {
     return this.paused ? this.windowEnd : NEVER;
   }

@@ -20,11 +20,13 @@ export interface Source {
 export interface Machine {
   /** Due timers. */
   poll(now: Milliseconds): void;
-  /** Emits what is pending. */
-  flush(now: Milliseconds): void;
+  /** Emits what is pending, at the end of each turn. */
+  flush?(now: Milliseconds): void;
   /** When `poll` is wanted next; anything ≤ now asks for another turn at once. */
   pollAt(): Milliseconds;
 }
+
+const flushes = (machine: Machine): machine is Required<Machine> => machine.flush !== undefined;
 
 /** How the loop waits for what its poller watches: the poller itself, or `Linger`. */
 export type Waiter = Pick<Poller, "wait">;
@@ -67,6 +69,8 @@ export class Loop {
   /** When a machine wants to be polled next, as far as was known when the turn began. */
   private nextAt: Milliseconds = 0;
   private readonly machines: Machine[] = [];
+  /** Those of them that have something to do at the end of a turn. */
+  private readonly flushed: Required<Machine>[] = [];
   private stopped = false;
 
   constructor(poller: Poller, waiter: Waiter = poller) {
@@ -106,6 +110,7 @@ export class Loop {
   /** Machines are polled and flushed in the order in which they were added. */
   addMachine(machine: Machine): void {
     this.machines.push(machine);
+    if (flushes(machine)) this.flushed.push(machine);
   }
 
   stop(): void {
@@ -137,7 +142,7 @@ export class Loop {
         if (machine.pollAt() <= now) machine.poll(now);
       }
     }
-    for (let i = 0; i < machines.length; i++) (machines[i] as Machine).flush(now);
+    for (let i = 0; i < this.flushed.length; i++) (this.flushed[i] as Required<Machine>).flush(now);
   }
 
   private timeoutMs(): number {

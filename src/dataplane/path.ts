@@ -126,8 +126,6 @@ export class Path implements DeviceEvents, Machine {
     this.restored = [];
   }
 
-  flush(_now: Milliseconds): void {}
-
   pollAt(): Milliseconds {
     return this.restored.length > 0 ? 0 : NEVER;
   }

@@ -40,11 +40,14 @@ class Lane {
     }
     const left = count - served;
     const again = this.count;
-    batch.copyWithin(0, served, count);
-    for (let i = 0; i < again; i++) batch[left + i] = queued[i] as KernelStream;
+    // Most of the time they are one or two, for which an array's own methods take longer.
+    if (served > 0) for (let i = 0; i < left; i++) batch[i] = batch[served + i] as KernelStream;
     // What is left behind would keep closed streams alive.
-    queued.fill(null, 0, again);
-    batch.fill(null, left + again, Math.max(count, left + again));
+    for (let i = 0; i < again; i++) {
+      batch[left + i] = queued[i] as KernelStream;
+      queued[i] = null;
+    }
+    for (let i = left + again; i < count; i++) batch[i] = null;
     this.current = batch;
     this.next = queued;
     this.count = left + again;

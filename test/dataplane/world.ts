@@ -81,8 +81,6 @@ class MemoryLink implements Link, Machine {
     }
   }
 
-  flush(_now: Milliseconds): void {}
-
   pollAt(): Milliseconds {
     return this.queue.length > 0 ? 0 : NEVER;
   }
