@@ -9,6 +9,7 @@ import { createArena, UdpSocket } from "../../src/linux/index.js";
 import { useNativeStrided } from "../../src/machine/index.js";
 import { type Link, Stack, type StackHandler } from "../../src/netstack/index.js";
 import { sumBytes } from "../../src/wire/index.js";
+import { ALIKE_BYTES } from "../../src/wireguard/index.js";
 import { median } from "../results.js";
 
 const MTU = 1420;
@@ -165,7 +166,7 @@ class Wire implements Link {
       const length = lengths[i] as number;
       let alike = 1;
       while (i + alike < count && lengths[i + alike] === length) alike++;
-      i += to.processAlike(link, this.start + i * SLOT_BYTES, length, SLOT_BYTES, alike, 0, now);
+      i += to.processAlike(link, this.start + i * SLOT_BYTES, length, SLOT_BYTES, alike, ALIKE_BYTES, now);
     }
     this.count = 0;
     return count;

@@ -38,8 +38,7 @@ export interface AeadKey {
     restStride: number,
   ): void;
   /**
-   * As `open`, of `count` packets likewise.
-   * Plaintexts are at equal distances, too.
+   * As `open`, of `count` packets likewise. Their plaintexts are at equal distances, too.
    * @returns the ticket of the first one, the others' follow; or −1 when the batch has no room for all of them. An empty
    *   one has for what a system call gives: 64 packets, 65,536 bytes
    */

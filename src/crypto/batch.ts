@@ -37,7 +37,7 @@ export interface Worker {
   ): void;
   /**
    * All that were added since the last time.
-   * @returns true when every tag that it made is the one that came behind its packet; false: that is to be found out
+   * @returns true when each packet that was opened is known to have the right tag; false: that is to be found out
    */
   run(): boolean;
   /** Removes what is left of keys. */
@@ -47,8 +47,6 @@ export interface Worker {
 abstract class Batch {
   protected count = 0;
   protected readonly worker: Worker;
-  /** Every packet of the batch that was carried out is known to have the right tag. */
-  protected right = true;
   /** The key that the worker has. */
   private loaded: Uint32Array | null = null;
 
@@ -65,7 +63,7 @@ abstract class Batch {
   }
 
   protected runWorker(): void {
-    if (!this.worker.run()) this.right = false;
+    this.worker.run();
   }
 
   /** Carries out what waits, and removes what is left of keys. */
@@ -112,8 +110,10 @@ export class Opens extends Batch {
   private readonly expected: Int32Array = new Int32Array(SLOTS);
   private readonly plaintexts: Int32Array = new Int32Array(SLOTS);
   private readonly verdicts: Int32Array = new Int32Array(SLOTS);
-  /** The batch was run: the next packet begins another. */
+  /** The batch was run: the next packet begins another. Until then nothing is opened. */
   private closed = false;
+  /** Every packet of the batch that was carried out so far is known to have the right tag. */
+  private right = true;
 
   /** @param tags arena offset of where the worker puts them */
   constructor(arena: Arena, worker: Worker, tags: number) {
@@ -156,6 +156,10 @@ export class Opens extends Batch {
     return ticket;
   }
 
+  protected override runWorker(): void {
+    if (!this.worker.run()) this.right = false;
+  }
+
   run(): void {
     this.runWorker();
     this.closed = true;
@@ -169,14 +173,15 @@ export class Opens extends Batch {
 
   /** As `CryptoSuite.opened`. */
   result(ticket: number): number {
+    if (!this.closed) return -1;
     return (this.right ? this.plaintexts : this.verdicts)[ticket] as number;
   }
 
   /** As `CryptoSuite.countOpened`. */
   countRight(ticket: number, most: number): number {
-    if (this.right) return most;
+    if (this.closed && this.right) return most;
     let count = 0;
-    while (count < most && this.verdicts[ticket + count] !== -1) count++;
+    while (count < most && this.result(ticket + count) !== -1) count++;
     return count;
   }
 

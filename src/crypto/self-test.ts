@@ -23,8 +23,8 @@ export function selfTest(arena: Arena, backend: AeadBackend): void {
  */
 function testVector(arena: Arena, backend: AeadBackend): void {
   const guard = 0xa5;
-  const at = arena.reserve(512) + 128;
-  const changed = at + 256;
+  const at = arena.reserve(768) + 128;
+  const changed = [at + 256, at + 512];
   const { u8 } = arena;
   u8.fill(guard, at - 128, at + 128);
   for (let i = 0; i < TEST_BYTES; i++) u8[at + i] = i;
@@ -38,12 +38,22 @@ function testVector(arena: Arena, backend: AeadBackend): void {
     if (!u8.subarray(at - 128, at + 128).every(around)) {
       throw new Error(`${backend.name}: wrong ciphertext`);
     }
-    u8.set(expected, changed);
-    u8[changed + TEST_BYTES + TAG_BYTES - 1] = (expected.at(-1) as number) ^ 0x80;
-    const refused = key.open(changed, TEST_BYTES, TEST_COUNTER);
-    const taken = key.open(at, TEST_BYTES, TEST_COUNTER);
+    // In each half of the tag.
+    for (const [i, where] of [TEST_BYTES, TEST_BYTES + TAG_BYTES - 1].entries()) {
+      const copy = changed[i] as number;
+      u8.set(expected, copy);
+      u8[copy + where] = (expected[where] as number) ^ 0x80;
+    }
+    const open = (offset: number): number => key.open(offset, TEST_BYTES, TEST_COUNTER);
+    for (const offset of changed) {
+      const refused = open(offset);
+      backend.runOpens();
+      if (backend.opened(refused) !== -1) throw new Error(`${backend.name}: took a wrong tag`);
+    }
+    const [before, taken, after] = [open(changed[0] as number), open(at), open(changed[1] as number)];
     backend.runOpens();
-    if (backend.opened(refused) !== -1) throw new Error(`${backend.name}: took a wrong tag`);
+    if (backend.opened(before) !== -1 || backend.opened(after) !== -1)
+      throw new Error(`${backend.name}: took a wrong tag in a batch`);
     const opened = backend.opened(taken);
     if (opened === -1 || !u8.subarray(opened, opened + TEST_BYTES).every((b, i) => b === i)) {
       throw new Error(`${backend.name}: wrong plaintext`);

@@ -1,4 +1,4 @@
-/** Poly1305 (RFC 8439 §2.5) in the integer unit, in radix 2^64: the part of the fused kernel that makes tags. */
+/** Poly1305 (RFC 8439 §2.5) in the integer unit, in radix 2^64: the part of the fused kernel that makes and compares tags. */
 
 import {
   adc,
