@@ -128,13 +128,7 @@ class Wire implements Link {
     this.lengths[this.count++] = bytes;
   }
 
-  commitGathered(
-    headerBytes: number,
-    text: number,
-    textBytes: number,
-    _gsoSize: number,
-    count: number,
-  ): number {
+  commitGathered(headerBytes: number, text: number, textBytes: number, count: number): number {
     const taken = Math.min(count, SLOTS - this.count);
     this.firstPieces.begin(this.start + this.count * SLOT_BYTES, headerBytes, text);
     this.firstPieces.repeat(

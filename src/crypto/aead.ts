@@ -22,6 +22,13 @@ export interface AeadBackend {
 /** Packets in a batch: as many datagrams as one system call takes or gives. */
 export const SLOTS = 64;
 
+/** As `CryptoSuite.countOpened`, of what `opened` says by ticket. */
+export function countRight(results: Int32Array, ticket: number, most: number): number {
+  let count = 0;
+  while (count < most && results[ticket + count] !== -1) count++;
+  return count;
+}
+
 /** What packets were opened to, where that is done at once. */
 export class Opened {
   private readonly results: Int32Array = new Int32Array(SLOTS);
@@ -47,9 +54,7 @@ export class Opened {
 
   /** As `CryptoSuite.countOpened`. */
   countRight(ticket: number, most: number): number {
-    let count = 0;
-    while (count < most && this.results[ticket + count] !== -1) count++;
-    return count;
+    return countRight(this.results, ticket, most);
   }
 
   close(): void {

@@ -55,13 +55,7 @@ export class PeerLink implements Link, PathObserver, PathProber {
     this.search.onSent(bytes, this.tunnel.now);
   }
 
-  commitGathered(
-    headerBytes: number,
-    text: number,
-    textBytes: number,
-    _gsoSize: number,
-    count: number,
-  ): number {
+  commitGathered(headerBytes: number, text: number, textBytes: number, count: number): number {
     const taken = this.tunnel.commitGathered(this.peer, headerBytes, text, textBytes, count);
     this.search.onSent(headerBytes + textBytes, this.tunnel.now);
     return taken;

@@ -70,7 +70,13 @@ export class TunLink implements Link, Source {
   }
 
   /** The kernel takes the text from the ring: TCP's, whose checksum it completes. */
-  commitGathered(headerBytes: number, text: number, textBytes: number, gsoSize: number): number {
+  commitGathered(
+    headerBytes: number,
+    text: number,
+    textBytes: number,
+    _count: number,
+    gsoSize: number,
+  ): number {
     const { writeBuffer } = this;
     this.describe(gsoSize, headerBytes);
     const headBytes = VIRTIO_NET_HDR_BYTES + headerBytes;

@@ -169,7 +169,7 @@ export class Tunnel implements Source, Machine, DatagramOutput {
     if (length > 0) this.append(peer, at - TRANSPORT_HEADER_BYTES, length);
   }
 
-  /** As `Link.commitGathered`, of single segments. */
+  /** As `Link.commitGathered`. */
   commitGathered(peer: Peer, headerBytes: number, text: number, textBytes: number, count: number): number {
     const { device, run, firstPieces } = this;
     const { at } = run;

@@ -179,6 +179,15 @@ export function writePointer(arena: Arena, offset: number, address: Pointer): vo
   arena.u32[(offset >> 2) + 1] = high;
 }
 
+/** struct iovec: address, and how many bytes. */
+export const IOVEC_BYTES = 16;
+
+/** Lets the one at arena byte `iovec` name [offset, offset + length), `length` below 2^32; its last word stays zero. */
+export function writeIovec(arena: Arena, iovec: number, offset: number, length: number): void {
+  writePointer(arena, iovec, addressOf(arena, offset, length));
+  arena.u32[(iovec + 8) >> 2] = length;
+}
+
 /**
  * Small structures of control calls are built here. Whoever uses it is done with it before calling anything
  * else, so one is enough.

@@ -15,12 +15,13 @@ import {
   addressOf,
   EINTR,
   EINVAL,
+  IOVEC_BYTES,
   libc,
   scratch,
   scratchAddress,
   scratchText,
   settle,
-  writePointer,
+  writeIovec,
 } from "./ffi.js";
 import { VIRTIO_NET_HDR_BYTES, virtioNet } from "./virtio.js";
 
@@ -41,9 +42,6 @@ const TUN_F_TSO6 = 0x04;
 const IFNAMSIZ = 16;
 const IFREQ_BYTES = 40;
 const PIECES = 2;
-/** struct iovec: address, and how many bytes. */
-const IOVEC_BYTES = 16;
-const IOV_LENGTH = 8;
 const ENOENT = 2;
 const ENXIO = 6;
 const ENOTTY = 25;
@@ -157,19 +155,13 @@ export class TunIo {
   /** As `write`, of a packet in two pieces. */
   writeGathered(offset: number, length: number, rest: number, restBytes: number): number {
     const { arena, pieces } = this;
-    this.setPiece(pieces, offset, length);
-    this.setPiece(pieces + IOVEC_BYTES, rest, restBytes);
+    writeIovec(arena, pieces, offset, length);
+    writeIovec(arena, pieces + IOVEC_BYTES, rest, restBytes);
     const address = addressOf(arena, pieces, PIECES * IOVEC_BYTES);
     let result: number;
     do result = settle(libc.writev(this.fd, address, PIECES));
     while (result === -EINTR);
     return result;
-  }
-
-  private setPiece(iovec: number, offset: number, length: number): void {
-    const { arena } = this;
-    writePointer(arena, iovec, addressOf(arena, offset, length));
-    arena.u32[(iovec + IOV_LENGTH) >> 2] = length;
   }
 
   /**

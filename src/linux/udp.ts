@@ -26,6 +26,7 @@ import {
   scratch,
   scratchAddress,
   settle,
+  writeIovec,
   writePointer,
 } from "./ffi.js";
 import {
@@ -81,7 +82,6 @@ const AREA_BYTES = 192;
 const NAME_LENGTH = MSGHDR + 8;
 const CONTROL_POINTER = MSGHDR + 32;
 const CONTROL_LENGTH = MSGHDR + 40;
-const IOV_LENGTH = IOVEC + 8;
 
 export interface UdpOptions {
   /** 0 for any. */
@@ -158,8 +158,7 @@ export class UdpSocket {
   receive(offset: number, maxBytes: number, endpoint: number): number {
     const { arena, incoming } = this;
     const { u32 } = arena;
-    writePointer(arena, incoming + IOVEC, addressOf(arena, offset, maxBytes));
-    u32[(incoming + IOV_LENGTH) >> 2] = maxBytes;
+    writeIovec(arena, incoming + IOVEC, offset, maxBytes);
     u32[(incoming + NAME_LENGTH) >> 2] = SOCKADDR_IN6_BYTES;
     u32[(incoming + CONTROL_LENGTH) >> 2] = CONTROL_BYTES;
     let total: number;
@@ -221,8 +220,7 @@ export class UdpSocket {
   private sendMessage(offset: number, length: number, segmented: boolean): number {
     const { arena, outgoing, localBytes } = this;
     const skipped = segmented ? 0 : SEGMENT_SPACE;
-    writePointer(arena, outgoing + IOVEC, addressOf(arena, offset, length));
-    arena.u32[(outgoing + IOV_LENGTH) >> 2] = length;
+    writeIovec(arena, outgoing + IOVEC, offset, length);
     writePointer(arena, outgoing + CONTROL_POINTER, addressOf(arena, outgoing + CONTROL + skipped, 0));
     arena.u32[(outgoing + CONTROL_LENGTH) >> 2] = SEGMENT_SPACE - skipped + localBytes;
     let result: number;

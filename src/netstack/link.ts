@@ -55,8 +55,8 @@ export interface Link {
     headerBytes: number,
     text: number,
     textBytes: number,
-    gsoSize: number,
     count: number,
+    gsoSize: number,
   ): number;
 }
 

@@ -92,7 +92,7 @@ export class Stack {
    * @param checksumTrusted the transport checksum is known to be right, or only partial (virtio-net)
    */
   process(link: Link, offset: number, length: number, now: Milliseconds, checksumTrusted: boolean): void {
-    if (checksumTrusted) this.processAlike(link, offset, length, 0, 1, 0, now);
+    if (checksumTrusted) this.processAlike(link, offset, length, 0, 1, length, now);
     else this.processUsually(link, offset, length, now, false);
   }
 

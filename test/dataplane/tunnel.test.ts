@@ -84,7 +84,7 @@ function setUp() {
     const at = link.reserve(HEADER_BYTES + TEXT_BYTES);
     if (at === -1) return 0;
     arena.u8[at] = mark;
-    return link.commitGathered(HEADER_BYTES, text, TEXT_BYTES, 0, count);
+    return link.commitGathered(HEADER_BYTES, text, TEXT_BYTES, count);
   };
   return {
     tunnel,

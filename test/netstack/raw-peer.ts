@@ -169,7 +169,7 @@ export class RawPeer implements Link, StackHandler {
     this.congested = options.congested ?? true;
     this.family = options.family ?? 4;
     if (options.gathers === true) {
-      this.commitGathered = (headerBytes, text, textBytes, gsoSize, count) => {
+      this.commitGathered = (headerBytes, text, textBytes, count, gsoSize) => {
         const taken = Math.min(count, options.mostAlike ?? count);
         for (let i = 0; i < taken; i++) {
           this.arena.u8.copyWithin(this.out + headerBytes, text + i * textBytes, text + (i + 1) * textBytes);

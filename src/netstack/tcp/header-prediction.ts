@@ -100,7 +100,7 @@ export class HeaderPrediction {
     const { arena, headers, ipBytes } = this;
     const { view, strided } = arena;
     const sequenceAt = ipBytes + SEQUENCE_AT;
-    const known = count === 1 ? sequenceAt : Math.min(common, sequenceAt);
+    const known = Math.min(common, sequenceAt);
     if (strided.countEqual(headers, offset, stride, known, 1) === 0) return 0;
     const acknowledgment = view.getInt32(headers + ipBytes + ACKNOWLEDGMENT_AT);
     const flagsAndWindow = view.getInt32(headers + ipBytes + FLAGS_AND_WINDOW_AT);

@@ -162,7 +162,7 @@ function sendAlike(c: TcpConnection, seq: Seq, length: number): number {
     writeTcpHeader(c, at, next, TCP_HEADER_BYTES, TCP_ACK, ecn.enabled);
     writeIp(c, at, TCP_HEADER_BYTES + mss, ecn.enabled);
     const inPlace = ring.contiguous(snd.positionOf(next), length - done - 1);
-    const taken = link.commitGathered(headerBytes, text, mss, 0, (inPlace / mss) | 0);
+    const taken = link.commitGathered(headerBytes, text, mss, (inPlace / mss) | 0, 0);
     c.context.counters.packetsOut += taken;
     done += taken * mss;
   }
@@ -264,5 +264,5 @@ function finish(
   }
   counters.packetsOut++;
   if (text === -1) link.commit(ipBytes + segmentBytes, gsoSize, ipBytes + tcpBytes);
-  else link.commitGathered?.(ipBytes + tcpBytes, text, payloadBytes, gsoSize, 1);
+  else link.commitGathered?.(ipBytes + tcpBytes, text, payloadBytes, 1, gsoSize);
 }

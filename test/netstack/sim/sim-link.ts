@@ -115,8 +115,8 @@ export class SimLink implements Link {
     headerBytes: number,
     text: number,
     textBytes: number,
-    gsoSize: number,
     count: number,
+    gsoSize: number,
   ): number {
     const { arena } = this.world;
     const taken = Math.min(count, 1 + (this.packetsSent & 15));
