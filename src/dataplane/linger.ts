@@ -8,8 +8,11 @@
  * nobody lingers where the processor is wanted.
  */
 import type { Milliseconds } from "../base/index.js";
-import { monotonicMs, yieldProcessor } from "../linux/index.js";
+import { monotonicMs, type Poller, yieldProcessor } from "../linux/index.js";
 import type { Waiter } from "./loop.js";
+
+/** Waits without lingering. */
+type Sleeper = Pick<Poller, "wait">;
 
 /** What it needs of the machine. */
 export interface Processor {
@@ -23,9 +26,12 @@ export interface Processor {
 const SHORT_MS: Milliseconds = 0.2;
 /** A turn that took longer carries bulk: what it costs to be woken is little beside it, and processor time is dear. */
 const LONG_TURN_MS: Milliseconds = 0.06;
-/** Short waits in a row after which the next is taken for one; a long wait is worth as many. */
-const SHORT_ENOUGH = 3;
-const MOST_SHORT = 6;
+/**
+ * Short waits in a row after which the next is taken for one; a long wait is worth as many. Requests and answers in turns have
+ * hundreds; events that come by chance, a quarter of a millisecond apart on average, have five now and then.
+ */
+const SHORT_ENOUGH = 12;
+const MOST_SHORT: number = 2 * SHORT_ENOUGH;
 /** To yield took longer: not for a request or an answer, somebody computes. */
 const STALL_MS: Milliseconds = 0.1;
 /** So many stalls, with few good waits between them, end the lingering for a time, which is longer if that happens again soon. */
@@ -36,7 +42,7 @@ const FIRST_PAUSE_MS: Milliseconds = 20;
 const LONGEST_PAUSE_MS: Milliseconds = 2_000;
 
 export class Linger implements Waiter {
-  private readonly poller: Waiter;
+  private readonly poller: Sleeper;
   private readonly processor: Processor;
   /** Rises with each short wait, falls with long ones. */
   private short = 0;
@@ -46,15 +52,14 @@ export class Linger implements Waiter {
   private pauseMs: Milliseconds = 0;
   private stalls = 0;
 
-  constructor(poller: Waiter, processor: Processor = { now: monotonicMs, yield: yieldProcessor }) {
+  constructor(poller: Sleeper, processor: Processor = { now: monotonicMs, yield: yieldProcessor }) {
     this.poller = poller;
     this.processor = processor;
   }
 
-  /** As `Poller.wait`. */
-  wait(timeoutMs: Milliseconds): number {
+  /** As `Waiter.wait`. */
+  wait(timeoutMs: Milliseconds, since: Milliseconds): number {
     if (timeoutMs <= 0) return this.poller.wait(0);
-    const since = this.processor.now();
     if (since - this.wokeAt > LONG_TURN_MS) this.short = 0;
     const lingers = this.short >= SHORT_ENOUGH && timeoutMs >= SHORT_MS && since >= this.pausedUntil;
     const ready = lingers ? this.linger(since, timeoutMs) : this.poller.wait(timeoutMs);

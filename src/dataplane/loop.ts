@@ -29,7 +29,10 @@ export interface Machine {
 const flushes = (machine: Machine): machine is Required<Machine> => machine.flush !== undefined;
 
 /** How the loop waits for what its poller watches: the poller itself, or `Linger`. */
-export type Waiter = Pick<Poller, "wait">;
+export interface Waiter {
+  /** As `Poller.wait`. @param now CLOCK_MONOTONIC */
+  wait(timeoutMs: Milliseconds, now: Milliseconds): number;
+}
 
 /** A netstack as a machine of the loop. */
 export class StackMachine implements Machine {
@@ -124,7 +127,9 @@ export class Loop {
 
   /** One turn. @param limitMs longest time to block */
   turn(limitMs: Milliseconds = NEVER): void {
-    const ready = this.waiter.wait(Math.min(this.timeoutMs(), limitMs));
+    this.nextAt = this.earliest();
+    const since = monotonicMs();
+    const ready = this.waiter.wait(Math.min(Math.max(0, this.nextAt - since), limitMs), since);
     const now = monotonicMs();
     this.now = now;
     this.turnNumber++;
@@ -145,13 +150,12 @@ export class Loop {
     for (let i = 0; i < this.flushed.length; i++) (this.flushed[i] as Required<Machine>).flush(now);
   }
 
-  private timeoutMs(): number {
+  private earliest(): Milliseconds {
     let next = NEVER;
     for (let i = 0; i < this.machines.length; i++) {
       const at = (this.machines[i] as Machine).pollAt();
       if (at < next) next = at;
     }
-    this.nextAt = next;
-    return Math.max(0, next - monotonicMs());
+    return next;
   }
 }

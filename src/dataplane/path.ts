@@ -44,6 +44,9 @@ export class Path implements DeviceEvents, Machine {
   private readonly context: Context;
   private events!: PathEvents;
   private readonly config: PathConfig;
+  /** Null: everything comes by the first socket, as before a flood it may. */
+  private readonly intake: HandshakeIntake | null;
+  private readonly stackMachine: StackMachine;
   /** Heard again, which the stack is told when the device has done its work. */
   private restored: PeerLink[] = [];
 
@@ -56,7 +59,7 @@ export class Path implements DeviceEvents, Machine {
     this.stack = stack;
     this.socket = UdpSocket.bind(arena, { port, ...(address === null ? {} : { address }), gso, gro });
     this.tunnel = new Tunnel(context, this.socket);
-    this.takeHandshakes();
+    this.intake = this.takeHandshakes();
     this.device = new Device({
       arena,
       crypto,
@@ -68,26 +71,22 @@ export class Path implements DeviceEvents, Machine {
       options: { mtu },
     });
     this.tunnel.join(this.device, stack);
+    this.stackMachine = new StackMachine(stack, () => this.device.runSeals());
   }
 
-  /** Without the second socket everything comes by the first, as before a flood it may. */
-  private takeHandshakes(): void {
+  private takeHandshakes(): HandshakeIntake | null {
     const { context, tunnel } = this;
     const socket = this.socket.divertOthers(MESSAGE_TRANSPORT, HANDSHAKE_BUFFER_BYTES);
-    if (socket === null) return;
-    const intake = new HandshakeIntake(context, socket, (offset, total, segmentBytes, endpoint, now) =>
+    if (socket === null) return null;
+    return new HandshakeIntake(context, socket, (offset, total, segmentBytes, endpoint, now) =>
       tunnel.take(offset, total, segmentBytes, endpoint, now),
     );
-    context.loop.addMachine(intake);
   }
 
   /** Takes its turns in the loop, after the machines that are in there already. Before that, nothing happens on it. */
   start(events: PathEvents): void {
     this.events = events;
-    const { loop } = this.context;
-    loop.addMachine(this);
-    loop.addMachine(new StackMachine(this.stack, () => this.device.runSeals()));
-    loop.addMachine(this.tunnel);
+    this.context.loop.addMachine(this);
   }
 
   /** The peer's link; made when it has none. */
@@ -122,12 +121,25 @@ export class Path implements DeviceEvents, Machine {
   }
 
   poll(now: Milliseconds): void {
+    this.intake?.poll(now);
+    if (this.restored.length > 0) this.tellRestored(now);
+    this.stackMachine.poll(now);
+    this.tunnel.poll(now);
+  }
+
+  private tellRestored(now: Milliseconds): void {
     for (const link of this.restored) this.stack.linkRestored(link, now);
     this.restored = [];
   }
 
+  flush(now: Milliseconds): void {
+    this.stackMachine.flush(now);
+    this.tunnel.flush(now);
+  }
+
   pollAt(): Milliseconds {
-    return this.restored.length > 0 ? 0 : NEVER;
+    if (this.restored.length > 0) return 0;
+    return Math.min(this.intake?.pollAt() ?? NEVER, this.stackMachine.pollAt(), this.tunnel.pollAt());
   }
 
   onHandshake(peer: Peer, now: Milliseconds, restored: boolean): void {
